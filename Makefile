@@ -1,0 +1,56 @@
+# `make help` lists the targets. Everything that they install stays in this folder (.venv, .uv) and the user's cache.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+BIN := .venv/bin
+TAG ?= dev
+export DOCKER_BUILDKIT ?= 1
+
+.PHONY: help setup check format test images e2e kind-up kind-down clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.made ## Make the environment from the lock file (brings its own uv)
+
+$(UV):
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.made: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked --all-extras --quiet --python $(PYTHON)
+	@touch $@
+
+check: setup ## Format, lint, types, import direction, charts, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy workers operator/telemetry_operator tests
+	$(BIN)/lint-imports
+	$(UV) lock --check --quiet
+	hack/check-charts.sh
+
+format: setup ## Put the code into its format and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup ## Unit, contract and integration tests (starts a Kafka and a mosquitto of its own)
+	$(BIN)/pytest
+
+images: ## Build the worker's and the operator's image with the local Docker engine
+	hack/images.sh $(TAG)
+
+e2e: setup ## End-to-end tests on the cluster of KUBECONFIG; IMAGE_LOADER is a command that takes image names
+	hack/e2e.sh $(TAG)
+
+kind-up: ## A kind cluster with a local registry, the images, and the chart
+	hack/kind-up.sh
+
+kind-down: ## Delete the kind cluster and its registry
+	hack/kind-down.sh
+
+clean: ## Remove what the targets above have made in this folder
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,209 @@
+"""Calling a handler, and making of what it returns, yields or raises a decision for every message.
+
+Pure: nothing here knows Kafka. In goes a list of `Item`, out come `Outcome`s; whoever consumes carries them out.
+
+    returns or yields Outgoing      produce it, then the call's messages are done
+    returns or yields Reject        that message is a dead letter, the others are done
+    raises Reject                   that message is a dead letter, the others are handed over again
+    raises RetryLater or an error
+    known to pass (TRANSIENT)       the call's messages wait and are handed over again, without limit
+    raises anything else            alone: one failed attempt of max_attempts, then a dead letter
+                                    in a batch: each message is handed over alone, to find the bad one
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from consumers.records import Outgoing, Record, Reject, RetryLater
+from telemetry import metrics
+from telemetry.codec import encode_json
+from telemetry.dead_letters import Cause
+from telemetry.errors import QueueFull
+
+TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, QueueFull)
+"""Errors that pass by themselves: what they hit is tried again without limit."""
+
+log = structlog.get_logger(__name__)
+
+
+class Handler(Protocol):
+    """Any object with ``handle``.
+
+    It may have ``wants_records = True`` to be given `Record`s, and ``setup()`` and ``close()``, which are called before
+    the first message and after the last.
+    """
+
+    def handle(self, payload: Any) -> Any:
+        """Handle one payload, or a list of them in batch mode."""
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A message in hand: its record (value decoded), its bytes, and how far we are with it."""
+
+    record: Record
+    raw: bytes | None
+    attempts: int = 0
+    cause: Cause | None = None
+    done: bool = False
+
+    @property
+    def partition(self) -> tuple[str, int]:
+        """Topic and partition."""
+        return (self.record.topic, self.record.partition)
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """What is to become of some messages: dead letters where an item has a cause, a wait, or done."""
+
+    items: Sequence[Item]
+    outgoing: list[Outgoing] = field(default_factory=list)
+    retry: RetryLater | None = None
+    """Set where the items wait for another try; its ``after`` may be None for growing waits."""
+
+
+class HandlerCalls:
+    """Hands messages to one handler and turns what comes back into `Outcome`s."""
+
+    def __init__(self, handler: Handler, *, batch: bool, max_attempts: int, stopping: Callable[[], bool]) -> None:
+        self._handle = handler.handle
+        self._records = bool(getattr(handler, "wants_records", False))
+        self._batch = batch
+        self._max_attempts = max_attempts
+        self._stopping = stopping
+
+    def run(self, items: Sequence[Item], *, isolate: bool = False) -> Iterator[Outcome]:
+        """Yield the outcomes of ``items``, in order within a partition; fewer than all once a stop was asked for.
+
+        Items that have a cause already (they could not be decoded) are passed through and not handed over. With
+        ``isolate`` a batch handler gets lists of one.
+        """
+        live = [item for item in items if item.cause is None]
+        if len(live) != len(items):
+            yield Outcome([item for item in items if item.cause is not None])
+        if self._batch and not isolate and len(live) > 1:
+            yield from self._run_together(live)
+        else:
+            yield from self._run_alone(live)
+
+    def _run_together(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        while items and not self._stopping():
+            try:
+                outgoing, rejects = self._call(items)
+            except Reject as reject:
+                at = reject.index
+                if at is None or not 0 <= at < len(items):
+                    yield from self._run_alone(items)
+                    return
+                items[at].cause = _reject_cause(reject, items[at].attempts + 1)
+                yield Outcome([items[at]])
+                items = [item for place, item in enumerate(items) if place != at]
+            except RetryLater as later:
+                yield Outcome(items, retry=later)
+                return
+            except TRANSIENT as error:
+                yield Outcome(items, retry=RetryLater(_sentence(error)))
+                return
+            except Exception as error:
+                log.warning("batch failed, handing over one by one", size=len(items), problem=_sentence(error))
+                yield from self._run_alone(items)
+                return
+            else:
+                for rejected in rejects:
+                    at = rejected.index
+                    if at is None or not 0 <= at < len(items):
+                        yield from self._run_alone(items)
+                        return
+                    items[at].cause = _reject_cause(rejected, items[at].attempts + 1)
+                yield Outcome(items, outgoing)
+                return
+
+    def _run_alone(self, items: Iterable[Item]) -> Iterator[Outcome]:
+        waiting: set[tuple[str, int]] = set()
+        for item in items:
+            if self._stopping():
+                return
+            if item.partition in waiting:
+                continue
+            outcome = self._run_one(item)
+            if outcome.retry is not None:
+                waiting.add(item.partition)
+            yield outcome
+
+    def _run_one(self, item: Item) -> Outcome:
+        try:
+            outgoing, rejects = self._call([item])
+        except Reject as reject:
+            item.cause = _reject_cause(reject, item.attempts + 1)
+        except RetryLater as later:
+            return Outcome([item], retry=later)
+        except TRANSIENT as error:
+            return Outcome([item], retry=RetryLater(_sentence(error)))
+        except Exception as error:
+            item.attempts += 1
+            log.warning(
+                "handler failed",
+                topic=item.record.topic,
+                partition=item.record.partition,
+                offset=item.record.offset,
+                attempt=item.attempts,
+                of=self._max_attempts,
+                exc_info=True,
+            )
+            if item.attempts < self._max_attempts:
+                return Outcome([item], retry=RetryLater(_sentence(error)))
+            item.cause = Cause("handler_failed", _sentence(error), "handle", _class_name(error), item.attempts)
+        else:
+            if rejects:
+                item.cause = _reject_cause(rejects[0], item.attempts + 1)
+            return Outcome([item], outgoing)
+        return Outcome([item])
+
+    def _call(self, items: Sequence[Item]) -> tuple[list[Outgoing], list[Reject]]:
+        payloads = [item.record for item in items] if self._records else [item.record.value for item in items]
+        started = time.perf_counter()
+        try:
+            return _sort_results(self._handle(payloads if self._batch else payloads[0]))
+        finally:
+            metrics.CONSUMER_HANDLE_SECONDS.observe(time.perf_counter() - started)
+            metrics.CONSUMER_BATCH_SIZE.observe(len(items))
+
+
+def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
+    if result is None:
+        return [], []
+    outgoing: list[Outgoing] = []
+    rejects: list[Reject] = []
+    for part in (result,) if isinstance(result, Outgoing | Reject) else result:
+        if isinstance(part, Outgoing):
+            value = part.value
+            # Encoded here, so that a value which JSON can't hold is the handler's failure and nobody else's.
+            outgoing.append(
+                part if value is None or isinstance(value, bytes) else part._replace(value=encode_json(value))
+            )
+        elif isinstance(part, Reject):
+            rejects.append(part)
+        else:
+            raise TypeError(f"a handler gives Outgoing or Reject, not {type(part).__name__}")
+    return outgoing, rejects
+
+
+def _reject_cause(reject: Reject, attempts: int) -> Cause:
+    error = reject.__cause__ or reject
+    return Cause(reject.reason, str(reject), reject.stage, _class_name(error), attempts)
+
+
+def _class_name(error: BaseException) -> str:
+    cls = type(error)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _sentence(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

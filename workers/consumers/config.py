@@ -1,0 +1,62 @@
+"""A consumer's settings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from producers.config import ProducerConfig
+from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES
+from telemetry.kafka_config import KafkaConfig, PropertyValue
+
+_MEBIBYTE = 1024 * 1024
+
+
+class ConsumerConfig(KafkaConfig):
+    """How to reach Kafka and how to read (``KAFKA_*``). Offsets are stored by us, after handling, never before."""
+
+    group_id: str = Field(default="iot-hub", min_length=1, max_length=255)
+    """The consumer group: those who share it share the messages."""
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    """Where to begin in a partition for which the group has committed nothing."""
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    """``consumer`` is KIP-848, for brokers from 4.0 on; ``classic`` rebalances cooperatively too."""
+    session_timeout_ms: int = Field(default=10_000, ge=1000, le=3_600_000)
+    """How long, in milliseconds, a dead member keeps its partitions (classic protocol; else the broker says)."""
+    heartbeat_interval_ms: int = Field(default=1000, ge=100)
+    """How often, in milliseconds, a member says that it lives (classic protocol)."""
+    max_poll_interval_ms: int = Field(default=300_000, ge=1000, le=86_400_000)
+    """How long, in milliseconds, a handler may take before the group gives its partitions away."""
+    auto_commit_interval_ms: int = Field(default=5000, ge=1)
+    """How often, in milliseconds, stored offsets are committed with commit mode ``auto``."""
+
+    def _own_properties(self) -> dict[str, PropertyValue]:
+        ours: dict[str, PropertyValue] = {
+            "group.id": self.group_id,
+            "group.protocol": self.group_protocol,
+            "auto.offset.reset": self.auto_offset_reset,
+            "enable.auto.offset.store": False,
+            "auto.commit.interval.ms": self.auto_commit_interval_ms,
+            "max.poll.interval.ms": self.max_poll_interval_ms,
+            "fetch.message.max.bytes": _MEBIBYTE,
+            # A fetch has to hold the largest message of the largest topic, the dead letters.
+            "receive.message.max.bytes": DLQ_MAX_MESSAGE_BYTES + 100 * _MEBIBYTE,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "fetch.queue.backoff.ms": 20,
+        }
+        if self.group_protocol == "classic":
+            ours |= {
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": self.session_timeout_ms,
+                "heartbeat.interval.ms": self.heartbeat_interval_ms,
+            }
+        return ours
+
+    def to_producer_config(self) -> ProducerConfig:
+        """Return the settings of the producer that sends this consumer's outgoing messages and dead letters.
+
+        It never gives a message up by itself: an offset waits until Kafka has what came of it.
+        """
+        connection: dict[str, Any] = {name: getattr(self, name) for name in KafkaConfig.model_fields}
+        return ProducerConfig(**connection, message_timeout_ms=0, message_max_bytes=DLQ_MAX_MESSAGE_BYTES)

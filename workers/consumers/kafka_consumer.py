@@ -1,0 +1,378 @@
+"""`KafkaConsumer`: the loop from Kafka to a handler, and the order of its steps.
+
+One thread does everything: confluent-kafka serves rebalances inside `consume` and `poll`, so no step can be
+interrupted by one. At-least-once follows from the order of `_work`: an offset moves only after its message was handled
+and Kafka has what came of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from consumers.calls import Handler, HandlerCalls, Item, Outcome
+from consumers.commits import MOVED_ON, raise_partition_errors
+from consumers.config import ConsumerConfig
+from consumers.holds import Holds, Partition
+from consumers.outputs import Outputs
+from consumers.records import Record
+from telemetry import metrics
+from telemetry.codec import decode_json
+from telemetry.dead_letters import Cause
+from telemetry.errors import ConfigurationError, FatalKafkaError, HandlerError, InvalidTelemetry
+from telemetry.names import check_topic_name
+
+_LONGEST_BLOCK = 0.1
+"""Longest single wait inside librdkafka, in seconds: a signal is served in between."""
+_STOPPED_FLUSH = 10.0
+"""Seconds that a stopping consumer gives Kafka to take what it has produced; what is not taken is done again later."""
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaConsumer:
+    """Reads topics as a member of a group and gives each message to a handler.
+
+        consumer = KafkaConsumer(config=ConsumerConfig(), topics=["telemetry.raw"], handler=PrintHandler())
+        signal.signal(signal.SIGTERM, consumer.stop)
+        consumer.start()
+
+    ``consume_timeout`` is how long, in seconds, a batch may take to fill; ``batch_max_size`` bounds it. Without
+    ``dlq_topic`` a message that can't be decoded or handled ends `start` with HandlerError; nothing is skipped.
+    ``output_topic`` is where an `Outgoing` without a topic goes. With ``commit="manual"`` offsets are committed after
+    each iteration, synchronously; with ``auto`` on librdkafka's interval, when partitions move and at the end.
+    """
+
+    def __init__(
+        self,
+        config: ConsumerConfig,
+        topics: Sequence[str],
+        handler: Handler,
+        *,
+        consume_timeout: float = 1.0,
+        decode_json: bool = True,
+        consume_batch: bool = False,
+        batch_max_size: int = 100,
+        commit: Literal["manual", "auto"] = "manual",
+        dlq_topic: str | None = None,
+        output_topic: str | None = None,
+        max_attempts: int = 5,
+    ) -> None:
+        self._config = config
+        self._topics = _checked(topics)
+        self._timeout = consume_timeout
+        self._decode = decode_json
+        self._batch = consume_batch
+        self._commit_each = commit == "manual"
+        # Without batches and with a commit after each iteration, an iteration is one message.
+        self._most = 1 if self._commit_each and not consume_batch else batch_max_size
+        self._calls = HandlerCalls(handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._is_stopping)
+        self._outputs = Outputs(config, output_topic=output_topic, dlq_topic=dlq_topic)
+        self._holds = Holds(time.monotonic)
+        self._inbox: list[Message] = []
+        self._owned: set[Partition] = set()
+        self._positions: dict[Partition, int] = {}
+        self._uncommitted: set[Partition] = set()
+        self._stopping = False
+        self._settled = False
+        self._turned = time.monotonic()
+        self._consumer: Consumer | None = None
+
+    def start(self) -> None:
+        """Consume until `stop`, then leave the group and close the client. Raises what can't be gone on with."""
+        if self._consumer is not None:
+            raise ConfigurationError("this consumer runs already; call stop() and wait for start() to return")
+        self._stopping = False
+        client = self._consumer = self._connect()
+        try:
+            client.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+            log.info("consuming", topics=self._topics, group=self._config.group_id)
+            while not self._stopping:
+                self._turned = time.monotonic()
+                items, isolate = self._next_items(client)
+                if items:
+                    self._work(client, items, isolate)
+        finally:
+            self._close(client)
+
+    def stop(self, *_: object) -> None:
+        """Ask the loop to leave after its current iteration. Takes the arguments of a signal handler."""
+        self._stopping = True
+
+    def find_readiness_problem(self) -> str | None:
+        """Return why this consumer is not at work, or None: it is in its group, and nothing it holds is stuck."""
+        if not self._settled:
+            return f"the group {self._config.group_id} has not given this member its partitions yet"
+        return self._outputs.problem or self._holds.problem
+
+    def find_liveness_problem(self) -> str | None:
+        """Return why only a restart can help, or None: the loop turns."""
+        still = time.monotonic() - self._turned
+        limit = self._config.max_poll_interval_ms / 1000
+        return f"the loop has not turned for {still:.0f} s" if still > limit else None
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    def _connect(self) -> Consumer:
+        properties = self._config.to_librdkafka() | {
+            "enable.auto.commit": not self._commit_each,
+            "error_cb": _on_error,
+            "logger": logging.getLogger("librdkafka"),
+        }
+        try:
+            return Consumer(properties)
+        except KafkaException as error:
+            raise ConfigurationError(f"KAFKA_PROPERTIES: {error.args[0].str()}") from error
+
+    # --- in: what to work on next ---
+
+    def _next_items(self, client: Consumer) -> tuple[list[Item], bool]:
+        """Return the next messages: those of a partition whose waiting is over, else new ones. Empty after a wait."""
+        due = self._holds.take_due()
+        if due is not None:
+            return [item for item in due[1].items if not item.done], due[1].isolate
+        self._collect(client)
+        messages, self._inbox = self._inbox, []
+        return [self._make_item(message) for message in messages], False
+
+    def _collect(self, client: Consumer) -> None:
+        """Fill the inbox: wait for a first message, then, in batch mode, for a full batch, each at most the timeout."""
+        until_due = self._holds.seconds_until_due()
+        deadline = time.monotonic() + (self._timeout if until_due is None else min(self._timeout, until_due))
+        filling = False
+        while not self._stopping:
+            left = deadline - time.monotonic()
+            room = self._most - len(self._inbox)
+            if filling or left <= 0:
+                wait = max(0.0, min(left, _LONGEST_BLOCK))
+                self._accept(client.consume(room, wait))
+                if left <= 0 or not self._batch or len(self._inbox) >= self._most:
+                    return
+            else:
+                # Alone, the first message is not kept waiting for company that may not come.
+                self._accept(client.consume(1, min(left, _LONGEST_BLOCK)))
+                if self._inbox:
+                    filling = True
+                    if self._most == 1:
+                        return
+                    deadline = time.monotonic() + (self._timeout if self._batch else 0.0)
+
+    def _accept(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._inbox.append(message)
+            elif error.fatal():
+                raise FatalKafkaError(f"the consumer can't go on: {error.str()}")
+            elif error.code() != KafkaError._PARTITION_EOF:
+                log.warning("consumer reports", code=error.name(), why=error.str(), topic=message.topic())
+
+    def _make_item(self, message: Message) -> Item:
+        raw = message.value()
+        value: object = raw
+        cause = None
+        if self._decode and raw is not None:
+            try:
+                value = decode_json(raw)
+            except InvalidTelemetry as error:
+                cause = Cause(error.reason, str(error), "decode", "telemetry.errors.InvalidTelemetry")
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None  # noqa: S101  # a message without an error has its place
+        assert partition is not None  # noqa: S101
+        assert offset is not None  # noqa: S101
+        headers = message.headers() or ()
+        record = Record(value, message.key(), headers, topic, partition, offset, message.timestamp()[1])  # type: ignore[arg-type]
+        return Item(record, raw, cause=cause)
+
+    # --- out: the order that makes it at-least-once ---
+
+    def _work(self, client: Consumer, items: list[Item], isolate: bool) -> None:
+        # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
+        waits: dict[Partition, Outcome] = {}
+        sent: list[Outcome] = []
+        for outcome in self._calls.run(items, isolate=isolate):
+            if outcome.retry is not None:
+                waits.update((item.partition, outcome) for item in outcome.items)
+            else:
+                self._refuse_homeless(outcome)
+                self._outputs.send(outcome, group=self._config.group_id, at=datetime.now(UTC))
+                sent.append(outcome)
+        # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
+        if self._outputs.in_use:
+            self._await_deliveries(client)
+        for outcome in sent:
+            if not self._outputs.has_failed(outcome):
+                for item in outcome.items:
+                    item.done = True
+        self._outputs.clear()
+        # 3. Per partition, move the offset over the messages that are done; hold the rest and whatever is behind it.
+        by_partition: dict[Partition, list[Item]] = {}
+        for item in items:
+            by_partition.setdefault(item.partition, []).append(item)
+        for partition, own in by_partition.items():
+            if partition in self._owned:
+                self._settle(client, partition, own, waits.get(partition))
+        metrics.CONSUMER_HELD_PARTITIONS.set(len(self._holds))
+        # 4. Commit.
+        self._commit(client)
+
+    def _settle(self, client: Consumer, partition: Partition, items: list[Item], wait: Outcome | None) -> None:
+        undone = next((place for place, item in enumerate(items) if not item.done), len(items))
+        if undone:
+            self._positions[partition] = items[undone - 1].record.offset + 1
+            self._uncommitted.add(partition)
+            self._holds.settle(partition)
+            dead = [item.cause for item in items[:undone] if item.cause is not None]
+            for cause in dead:
+                metrics.CONSUMER_DEAD_LETTERS.labels(cause.reason).inc()
+            _count(partition[0], "dead_lettered", len(dead))
+            _count(partition[0], "handled", undone - len(dead))
+        place = TopicPartition(*partition)
+        if undone == len(items):
+            client.resume([place])
+            return
+        if self._stopping:
+            return
+        retry = wait.retry if wait is not None else None
+        problem = str(retry) if retry is not None else (self._outputs.problem or "its output is not in Kafka")
+        hold = self._holds.hold(
+            partition,
+            items[undone:],
+            problem=problem or "the handler asked for later",
+            after=retry.after if retry is not None else None,
+            isolate=any(item.attempts for item in items[undone:]),
+        )
+        client.pause([place])
+        _count(partition[0], "retried", 1)
+        log.warning(
+            "partition waits",
+            topic=partition[0],
+            partition=partition[1],
+            offset=items[undone].record.offset,
+            tries=hold.tries,
+            seconds=round(hold.due - time.monotonic(), 3),
+            problem=hold.problem,
+        )
+
+    def _refuse_homeless(self, outcome: Outcome) -> None:
+        """Stop where a dead letter has nowhere to go: skipping it would lose it."""
+        if self._outputs.dlq_topic is not None:
+            return
+        for item in outcome.items:
+            if item.cause is not None:
+                record = item.record
+                raise HandlerError(
+                    "MessageFailed",
+                    f"{record.topic}[{record.partition}] offset {record.offset} can't be handled "
+                    f"({item.cause.reason}: {item.cause.message}), and no dead-letter topic is set",
+                )
+
+    def _await_deliveries(self, client: Consumer) -> None:
+        """Wait until every delivery is reported. Kafka may be away for long: meanwhile stay in the group."""
+        paused = False
+        give_up: float | None = None
+        while self._outputs.flush(_LONGEST_BLOCK if self._stopping else 1.0):
+            self._turned = time.monotonic()
+            if self._stopping:
+                give_up = give_up or time.monotonic() + _STOPPED_FLUSH
+                if time.monotonic() >= give_up:
+                    self._outputs.give_up()
+                    break
+            if not paused:
+                client.pause([TopicPartition(*partition) for partition in self._owned])
+                paused = True
+            message = client.poll(0)
+            if message is not None:
+                self._accept([message])
+        if paused:
+            client.resume([TopicPartition(*p) for p in self._owned if p not in self._holds])
+
+    def _commit(self, client: Consumer) -> None:
+        moved = self._uncommitted & self._owned
+        offsets = [TopicPartition(topic, number, self._positions[topic, number]) for topic, number in moved]
+        if not offsets:
+            self._uncommitted.clear()
+            return
+        try:
+            if self._commit_each:
+                raise_partition_errors(client.commit(offsets=offsets, asynchronous=False))
+            else:
+                client.store_offsets(offsets=offsets)
+        except KafkaException as error:
+            reason = error.args[0]
+            log.warning("offsets not committed", code=reason.name(), why=reason.str())
+            if reason.code() not in MOVED_ON:
+                return  # still uncommitted: the next iteration tries again
+        self._uncommitted.clear()
+
+    # --- the group ---
+
+    def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._settled = True
+        self._owned.update((place.topic, place.partition) for place in partitions)
+        log.info("partitions assigned", partitions=_names(partitions), owned=len(self._owned))
+
+    def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        # Stored offsets are committed now, before the next owner asks for them, not on librdkafka's next interval.
+        moved = self._uncommitted if self._commit_each else self._positions.keys()
+        gone = moved & {(place.topic, place.partition) for place in partitions}
+        if gone:
+            try:
+                client.commit(offsets=[TopicPartition(*p, self._positions[p]) for p in gone], asynchronous=False)
+            except KafkaException as error:
+                log.warning("offsets not committed", code=error.args[0].name(), why=error.args[0].str())
+        self._forget(partitions)
+        log.info("partitions revoked", partitions=_names(partitions), owned=len(self._owned))
+
+    def _on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._forget(partitions)
+        log.warning("partitions lost", partitions=_names(partitions), owned=len(self._owned))
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        """Drop what is in hand of partitions that have a new owner: it begins at the last commit."""
+        gone = {(place.topic, place.partition) for place in partitions}
+        self._owned -= gone
+        self._inbox = [message for message in self._inbox if (message.topic(), message.partition()) not in gone]
+        for partition in gone:
+            self._holds.drop(partition)
+            self._positions.pop(partition, None)
+            self._uncommitted.discard(partition)
+
+    def _close(self, client: Consumer) -> None:
+        try:
+            self._commit(client)
+            client.close()
+        finally:
+            self._outputs.close()
+            self._consumer = None
+            self._settled = False
+            log.info("consumer closed", group=self._config.group_id)
+
+
+def _on_error(error: KafkaError) -> None:
+    log.warning("consumer reports", code=error.name(), why=error.str())
+
+
+def _count(topic: str, outcome: str, number: int) -> None:
+    if number:
+        metrics.CONSUMER_MESSAGES.labels(topic, outcome).inc(number)
+
+
+def _names(partitions: Iterable[TopicPartition]) -> list[str]:
+    return [f"{place.topic}[{place.partition}]" for place in partitions]
+
+
+def _checked(topics: Sequence[str]) -> list[str]:
+    if isinstance(topics, str) or not topics:
+        raise ConfigurationError("topics: give a list of at least one topic's name")
+    try:
+        return [check_topic_name(topic) for topic in topics]
+    except ValueError as error:
+        raise ConfigurationError(f"topics: {error}") from error

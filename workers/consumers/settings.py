@@ -1,0 +1,62 @@
+"""The shared worker's settings: the environment contract between whoever starts a worker and the worker.
+
+The operator writes these variables into a pod, a person into a shell or a compose file. Each field says what its
+variable means; a value that can't work is refused at start with the variable's name.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from telemetry.names import TopicName
+
+
+class WorkerSettings(BaseSettings):
+    """What a worker consumes, with which handler, and how (``CONSUMER_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSUMER_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    topics: Annotated[tuple[TopicName, ...], NoDecode] = Field(min_length=1, max_length=32)
+    """Topics to consume: comma-separated in the environment."""
+    handler: str = Field(min_length=1)
+    """A registered short name, ``package.module:Class``, or a class's name in ``handler_file``."""
+    handler_file: str | None = None
+    """Path of a Python file that holds the handler's class, as a mounted ConfigMap gives it."""
+    handler_options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the handler's class: a JSON object."""
+    batch: bool = True
+    """Whether the handler is given lists of messages rather than one at a time."""
+    batch_max_size: int = Field(default=500, ge=1, le=10_000)
+    """Most messages in one batch."""
+    timeout_seconds: float = Field(default=1.0, gt=0, le=60)
+    """Longest wait, in seconds, for a batch to fill once its first message is there."""
+    decode_json: bool = True
+    """Whether values are decoded as JSON before the handler gets them; else it gets the bytes."""
+    commit: Literal["manual", "auto"] = "manual"
+    """``manual`` commits after each iteration, synchronously; ``auto`` on librdkafka's interval."""
+    start_from: Literal["earliest", "latest"] | datetime = "earliest"
+    """Where a group without committed offsets begins: an end of the log, or an RFC 3339 time."""
+    output_topic: TopicName | None = None
+    """Where ``Outgoing`` messages without a topic of their own go."""
+    dlq_topic: TopicName | None = None
+    """Where dead letters go; without it a message that can't be handled stops the worker with an error."""
+    max_attempts: int = Field(default=5, ge=1, le=100)
+    """How often a failing message is handed to the handler before it is a dead letter."""
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _split_topics(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("start_from")
+    @classmethod
+    def _needs_zone(cls, value: str | datetime) -> str | datetime:
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise ValueError("a start time needs a zone, for example 2026-02-20T22:45:00Z")
+        return value

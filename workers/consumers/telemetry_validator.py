@@ -1,0 +1,52 @@
+"""The built-in handler ``validator``: from ``telemetry.raw`` to ``telemetry.clean``, or a dead letter with a reason."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from consumers.records import Outgoing, Record, Reject
+from consumers.worker import run_worker
+from telemetry import headers as h
+from telemetry.errors import InvalidTelemetry
+from telemetry.names import TOPIC_CLEAN, TOPIC_DLQ, TOPIC_RAW
+from telemetry.schema import parse_telemetry
+
+
+class TelemetryValidator:
+    """Checks each message against the telemetry schema and hands on its normal form, keyed by device.
+
+    The clean record keeps the raw one's headers and adds where that lies (``raw_topic``, ``raw_partition``,
+    ``raw_offset``). An invalid one is rejected with the schema's reason code.
+    """
+
+    wants_records = True
+
+    def handle(self, payload: Record | list[Record]) -> Iterator[Outgoing | Reject]:
+        """Yield, for one record or a batch, the clean message or the reject of each."""
+        for index, record in enumerate(payload if isinstance(payload, list) else [payload]):
+            try:
+                message = parse_telemetry(record.value, record.header(h.DEVICE))
+            except InvalidTelemetry as error:
+                reject = Reject(error.reason, str(error), index, stage="validate")
+                reject.__cause__ = error
+                yield reject
+            else:
+                place = (
+                    (h.RAW_TOPIC, record.topic.encode()),
+                    (h.RAW_PARTITION, b"%d" % record.partition),
+                    (h.RAW_OFFSET, b"%d" % record.offset),
+                )
+                yield Outgoing(None, message.encode(), message.device, (*record.headers, *place))
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_worker(
+            handler="validator",
+            topics=(TOPIC_RAW,),
+            decode_json=False,
+            output_topic=TOPIC_CLEAN,
+            dlq_topic=TOPIC_DLQ,
+        )
+    )

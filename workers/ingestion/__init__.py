@@ -1,0 +1,1 @@
+"""From devices into Kafka: ``python -m ingestion.mqtt``."""

@@ -1,0 +1,289 @@
+"""``python -m ingestion.mqtt``: from the MQTT broker into Kafka.
+
+The broker keeps each message until our PUBACK, and our PUBACK goes out from Kafka's delivery report. Whatever dies in
+between, the session at the broker sends the message again.
+
+Two threads: paho's reads the connection and submits; the main thread serves delivery reports, which acknowledge.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ingestion.acks import AckWindow, Ticket
+from ingestion.intake import Intake
+from ingestion.record import DeviceTemplate, build_mqtt_record
+from ingestion.settings import IngestionSettings, MqttSettings
+from producers.config import ProducerConfig
+from telemetry import metrics
+from telemetry.errors import ConfigurationError, DeliveryError, FatalKafkaError, IotHubError
+from telemetry.health import HealthServer
+from telemetry.kafka_config import find_unknown_variables
+from telemetry.logs import configure_logging
+from telemetry.process import EX_OK, ProcessSettings, report_failure
+from telemetry.settings import load_settings
+
+_POLL = 0.1
+_QUIET = 2.0
+"""A replica that leaves goes on until nothing has come for this many seconds: what the broker had handed to it."""
+_LAST_FLUSH = 20.0
+_MARK_EVERY = 3600.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_NO_LOCAL_COPY = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+
+log = structlog.get_logger(__name__)
+
+
+class MqttIngestion:
+    """One session at the broker, and the way of its messages into Kafka."""
+
+    def __init__(self, settings: MqttSettings, intake: Intake) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._template = DeviceTemplate(settings.device_template)
+        self._client = self._make_client()
+        self._acks = AckWindow(self._send_puback)
+        self._stop = threading.Event()
+        self._subscribed = False
+        self._taking = True
+        self._problem: str | None = "not connected to the broker yet"
+        self._redelivery: str | None = None
+        self._pause = _FIRST_PAUSE
+        self._last_message = time.monotonic()
+        self._marked = 0.0
+        self._turned = time.monotonic()
+        self._ack_seconds = metrics.INGESTION_ACK_SECONDS.labels("mqtt")
+        metrics.INGESTION_IN_FLIGHT.labels("mqtt").set_function(lambda: len(self._acks))
+
+    def run(self) -> None:
+        """Ingest until `stop`. Raises FatalKafkaError where the producer can't go on: a new process can."""
+        try:
+            self._connect()
+            while not self._stop.is_set():
+                self._turn()
+            self._leave()
+        finally:
+            self._client.loop_stop()
+            self._intake.close()
+
+    def stop(self, *_: object) -> None:
+        """Ask `run` to end. Takes the arguments of a signal handler."""
+        self._stop.set()
+
+    def find_readiness_problem(self) -> str | None:
+        """Return why no message can come in now, or None."""
+        return self._problem
+
+    def find_liveness_problem(self) -> str | None:
+        """Return why only a restart can help, or None: the main thread turns."""
+        still = time.monotonic() - self._turned
+        return f"the loop has not turned for {still:.0f} s" if still > 60 + _LONGEST_PAUSE else None
+
+    # --- the main thread ---
+
+    def _turn(self) -> None:
+        self._turned = time.monotonic()
+        self._intake.poll(_POLL)
+        metrics.PRODUCER_QUEUE.set(self._intake.queued)
+        if self._intake.fatal_error is not None:
+            raise FatalKafkaError(self._intake.fatal_error)
+        if self._redelivery is not None:
+            self._reconnect_for_redelivery(self._redelivery)
+        elif self._subscribed and self._turned - self._marked > _MARK_EVERY:
+            self._publish_mark()
+
+    def _connect(self) -> None:
+        settings = self._settings
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = settings.session_expiry_seconds
+        properties.ReceiveMaximum = settings.receive_maximum
+        self._client.connect_async(
+            settings.host, settings.port, settings.keepalive_seconds, clean_start=False, properties=properties
+        )
+        self._client.loop_start()
+
+    def _reconnect_for_redelivery(self, why: str) -> None:
+        """Leave the connection and come back: the broker sends again what was never acknowledged, and only then."""
+        log.error("reconnecting, so that the broker sends again what Kafka did not take", why=why, seconds=self._pause)
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._acks.close()
+        self._stop.wait(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._redelivery = None
+        if not self._stop.is_set():
+            self._connect()
+
+    def _leave(self) -> None:
+        """End in order: nothing that Kafka has is sent again, and nothing that it does not have is lost."""
+        shared_out = self._settings.share_group is not None and self._settings.ordinal > 0
+        drained = self._drain() if shared_out and self._client.is_connected() else False
+        self._taking = False
+        self._intake.flush(_LAST_FLUSH)
+        properties = None
+        if drained and not len(self._acks):
+            # This replica may never come back: a session left behind would keep its share of the messages.
+            properties = Properties(PacketTypes.DISCONNECT)
+            properties.SessionExpiryInterval = 0
+        log.info("leaving", unacknowledged=len(self._acks), session="ended" if properties else "kept")
+        self._client.disconnect(properties=properties)
+
+    def _drain(self) -> bool:
+        """Unsubscribe, and go on until what the broker had set aside for this replica is through."""
+        self._client.unsubscribe(list(self._settings.filters))
+        self._last_message = time.monotonic()
+        deadline = self._last_message + _LAST_FLUSH
+        while time.monotonic() < deadline:
+            self._intake.poll(_POLL)
+            if not len(self._acks) and time.monotonic() - self._last_message > _QUIET:
+                return True
+        return False
+
+    def _send_puback(self, mid: int) -> None:
+        self._client.ack(mid, 1)
+
+    # --- paho's thread ---
+
+    def _make_client(self) -> Client:
+        settings = self._settings
+        client = Client(CallbackAPIVersion.VERSION2, settings.client_id, protocol=MQTTv5, manual_ack=True)
+        if settings.username is not None:
+            password = settings.password.get_secret_value() if settings.password else None
+            client.username_pw_set(settings.username, password)
+        if settings.tls_ca is not None:
+            try:
+                client.tls_set(ca_certs=settings.tls_ca)
+            except OSError as error:
+                raise ConfigurationError(f"MQTT_TLS_CA: can't read {settings.tls_ca}: {error}") from error
+        client.reconnect_delay_set(1, 30)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_close = lambda *_: self._acks.close()
+        return client
+
+    def _on_connect(
+        self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._problem = f"the broker refuses the connection: {reason}"
+            log.error("connection refused", reason=str(reason))
+            return
+        self._problem = "connected, not subscribed yet"
+        limits = properties.json() if properties is not None else {}
+        log.info("connected", session_present=flags.session_present, limits=limits)
+        # Also with a session: one that the broker forgot has lost its subscriptions.
+        options = SubscribeOptions(qos=1, retainHandling=_NO_LOCAL_COPY)
+        client.subscribe([(topic_filter, options) for topic_filter in self._settings.filters])
+
+    def _on_connect_fail(self, client: Client, userdata: Any) -> None:
+        self._problem = f"can't reach the broker at {self._settings.host}:{self._settings.port}"
+        log.warning("can't reach the broker", host=self._settings.host, port=self._settings.port)
+
+    def _on_subscribe(
+        self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        refused = [
+            f"{topic_filter}: {reason}"
+            for topic_filter, reason in zip(self._settings.filters, reasons, strict=False)
+            if reason.is_failure
+        ]
+        if refused:
+            self._problem = f"the broker refuses the subscription to {', '.join(refused)}"
+            log.error("subscription refused", refused=refused)
+            return
+        self._subscribed, self._problem = True, None
+        log.info("subscribed", filters=self._settings.filters)
+        self._publish_mark()
+
+    def _publish_mark(self) -> None:
+        """Say, retained, that the session exists. It expires before the session can, and is refreshed until then."""
+        self._marked = time.monotonic()
+        if self._settings.ready_topic is None or self._settings.ordinal > 0:
+            return
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.MessageExpiryInterval = self._settings.session_expiry_seconds
+        self._client.publish(
+            self._settings.ready_topic, self._settings.client_id, qos=1, retain=True, properties=properties
+        )
+
+    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+        if not self._taking:
+            return  # unacknowledged: the session keeps it for whoever comes next
+        self._last_message = time.monotonic()
+        ticket = self._acks.add(message.mid) if message.qos else None
+        try:
+            properties = message.properties
+            record = build_mqtt_record(
+                message.topic,
+                bytes(message.payload),
+                device=self._template.find(message.topic),
+                user_properties=getattr(properties, "UserProperty", ()),
+                content_type=getattr(properties, "ContentType", None),
+                received_at=datetime.now(UTC),
+            )
+            self._intake.submit(record, partial(self._on_taken, ticket, self._last_message))
+        except Exception as error:
+            # Raised on, it would end paho's thread; swallowed, it would strand the slot. So: again, and seen.
+            log.exception("message not handed to Kafka", topic=message.topic)
+            self._redelivery = f"{type(error).__name__}: {error}"
+
+    def _on_taken(self, ticket: Ticket | None, arrived: float, error: DeliveryError | None) -> None:
+        if error is not None:
+            self._redelivery = str(error)
+            return
+        self._pause = _FIRST_PAUSE
+        self._ack_seconds.observe(time.monotonic() - arrived)
+        if ticket is not None:
+            self._acks.settle(ticket)
+
+    def _on_disconnect(
+        self, client: Client, userdata: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._subscribed = False
+        self._problem = f"disconnected from the broker: {reason}"
+        if not self._stop.is_set():
+            log.warning("disconnected", reason=str(reason))
+
+
+def main() -> int:
+    """Run MQTT ingestion as the environment says until SIGTERM or SIGINT; return the process's exit code."""
+    configure_logging()
+    try:
+        process = load_settings(ProcessSettings)
+        configure_logging(process.log_level, process.log_format)
+        mqtt, kafka = load_settings(MqttSettings), load_settings(ProducerConfig)
+        settings = load_settings(IngestionSettings)
+        for name in find_unknown_variables(ProducerConfig):
+            log.warning("unknown variable, ignored", variable=name)
+        ingestion = MqttIngestion(mqtt, Intake(kafka, settings, source="mqtt", name=mqtt.client_id))
+        signal.signal(signal.SIGTERM, ingestion.stop)
+        signal.signal(signal.SIGINT, ingestion.stop)
+        metrics.BUILD_INFO.labels(version("iot-hub-telemetry"), "ingestion-mqtt").set(1)
+        live, ready = {"loop": ingestion.find_liveness_problem}, {"broker": ingestion.find_readiness_problem}
+        with HealthServer(process.http_port, live=live, ready=ready):
+            ingestion.run()
+    except IotHubError as error:
+        return report_failure(error)
+    return EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

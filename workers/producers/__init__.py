@@ -1,0 +1,1 @@
+"""Sending to Kafka: `producers.config.ProducerConfig` and `producers.kafka_producer.KafkaProducer`."""

@@ -1,0 +1,31 @@
+"""What Kafka takes as a topic's name, and the names of our own topics."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+TOPIC_RAW = "telemetry.raw"
+TOPIC_CLEAN = "telemetry.clean"
+TOPIC_DLQ = "telemetry.dlq"
+
+_TOPIC_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_TOPIC_MAX_LENGTH = 249
+
+
+def check_topic_name(name: str) -> str:
+    """Return ``name`` if Kafka accepts it as a topic's name, else raise ValueError.
+
+    The rule is that of Kafka's own ``org.apache.kafka.common.internals.Topic``.
+    """
+    if not 1 <= len(name) <= _TOPIC_MAX_LENGTH:
+        raise ValueError(f"a topic's name has 1 to {_TOPIC_MAX_LENGTH} characters, this one has {len(name)}")
+    if name in {".", ".."}:
+        raise ValueError(f"{name!r} can't be a topic's name")
+    if not _TOPIC_CHARACTERS.issuperset(name):
+        raise ValueError(f"{name!r} can't be a topic's name: letters, digits, '.', '_' and '-' only")
+    return name
+
+
+TopicName = Annotated[str, AfterValidator(check_topic_name)]

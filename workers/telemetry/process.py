@@ -1,0 +1,61 @@
+"""What every process of ours has: where it answers and how it logs, its exit codes, and its last words.
+
+Kubernetes keeps what a container writes to ``/dev/termination-log`` in the pod's status; the operator reads it there,
+never in logs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+import orjson
+import structlog
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from telemetry.errors import ConfigurationError, HandlerError, IotHubError, NotYetAvailable
+
+EX_OK = 0
+EX_SOFTWARE = 70
+"""Something failed that a restart may mend (sysexits.h)."""
+EX_TEMPFAIL = 75
+"""What the process needs is not there yet; trying again may help."""
+EX_CONFIG = 78
+"""It can't ever work as it is configured."""
+
+TERMINATION_LOG = Path("/dev/termination-log")
+
+log = structlog.get_logger(__name__)
+
+
+class ProcessSettings(BaseSettings):
+    """What every process of ours takes: where it answers probes and how it logs."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    http_port: int = Field(default=8081, ge=0, le=65_535)
+    """Port of ``/healthz``, ``/readyz`` and ``/metrics``; 0 takes a free one."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log event that is written."""
+    log_format: Literal["json", "console"] | None = None
+    """``json`` or ``console``; left out, console on a terminal and JSON elsewhere."""
+
+
+def report_failure(error: IotHubError, *, termination_log: Path = TERMINATION_LOG) -> int:
+    """Log why the process ends, leave ``{"reason", "message"}`` for the operator, and return the exit code."""
+    if isinstance(error, ConfigurationError):
+        code, reason = EX_CONFIG, "ConfigurationInvalid"
+    elif isinstance(error, HandlerError):
+        code, reason = (EX_SOFTWARE if error.reason == "MessageFailed" else EX_CONFIG), error.reason
+    elif isinstance(error, NotYetAvailable):
+        code, reason = EX_TEMPFAIL, error.reason
+    else:
+        code, reason = EX_SOFTWARE, type(error).__name__
+    log.error("process ends", reason=reason, problem=str(error), exit_code=code)
+    if termination_log.exists() and os.access(termination_log, os.W_OK):
+        termination_log.write_bytes(orjson.dumps({"reason": reason, "message": str(error)[:2000]}))
+    sys.stderr.flush()
+    return code

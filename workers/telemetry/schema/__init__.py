@@ -1,0 +1,48 @@
+"""The telemetry schema: from a device's bytes to one normalised message, or the reason why not.
+
+A registry from version to parser, so that a new version is one more file beside ``v1.py`` and one more line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from telemetry.codec import decode_strict_json
+from telemetry.errors import InvalidTelemetry
+from telemetry.schema.message import Telemetry
+from telemetry.schema.v1 import parse_v1
+
+__all__ = ["VERSIONS", "Telemetry", "parse_telemetry"]
+
+VERSIONS: dict[int, Callable[[dict[str, Any], str | None], Telemetry]] = {1: parse_v1}
+"""From schema version to the parser of its documents."""
+
+
+def parse_telemetry(value: bytes | None, device: str | None = None) -> Telemetry:
+    """Return the message that a raw record's ``value`` holds.
+
+    ``device`` is who sent it by topic, path or API key: it fills in for a missing field and has to agree with one
+    that is there. Raises InvalidTelemetry, and nothing else, for anything that is no valid message.
+    """
+    if value is None:
+        raise InvalidTelemetry("not_json", "the message is empty")
+    document = decode_strict_json(value)
+    if type(document) is not dict:
+        raise InvalidTelemetry("not_object", f"the message must be a JSON object, not {_kind(document)}")
+    if "schema_version" not in document:
+        raise InvalidTelemetry("missing_field", "the field 'schema_version' is missing; write 1")
+    version = document["schema_version"]
+    parse = VERSIONS.get(version) if type(version) is int else None
+    if parse is None:
+        known = ", ".join(map(str, VERSIONS))
+        raise InvalidTelemetry(
+            "unsupported_schema_version", f"'schema_version' is {str(version)[:40]!r}; known versions: {known}"
+        )
+    return parse(document, device)
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    return {list: "an array", str: "a string", bool: "a boolean"}.get(type(value), "a number")
