@@ -6,19 +6,10 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-MOVED_ON = frozenset(
-    {
-        KafkaError._STATE,
-        KafkaError._NO_OFFSET,
-        KafkaError._ASSIGNMENT_LOST,
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError.FENCED_MEMBER_EPOCH,
-    }
+REBALANCING = frozenset(
+    {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH}
 )
-"""The partition has, or is about to have, another owner, who begins at the last commit: no use in trying again."""
+"""The group is between two generations: the same commit works in a moment."""
 
 
 def raise_partition_errors(committed: Iterable[TopicPartition] | None) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.calls import Handler, HandlerCalls, Item, Outcome
-from consumers.commits import MOVED_ON, raise_partition_errors
+from consumers.commits import REBALANCING, raise_partition_errors
 from consumers.config import ConsumerConfig
 from consumers.holds import Holds, Partition
 from consumers.outputs import Outputs
@@ -32,6 +33,10 @@ _LONGEST_BLOCK = 0.1
 """Longest single wait inside librdkafka, in seconds: a signal is served in between."""
 _STOPPED_FLUSH = 10.0
 """Seconds that a stopping consumer gives Kafka to take what it has produced; what is not taken is done again later."""
+_REVOKE_COMMIT = 3.0
+"""Seconds for which a revoked partition's commit is tried while the group rebalances."""
+_SPARE_AFTER = 5.0
+"""Seconds after which a member that was given nothing counts as a spare one (KIP-848 never tells it so)."""
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +103,8 @@ class KafkaConsumer:
                 items, isolate = self._next_items(client)
                 if items:
                     self._work(client, items, isolate)
+                elif self._uncommitted:
+                    self._commit(client)
         finally:
             self._close(client)
 
@@ -124,6 +131,8 @@ class KafkaConsumer:
         properties = self._config.to_librdkafka() | {
             "enable.auto.commit": not self._commit_each,
             "error_cb": _on_error,
+            "stats_cb": self._on_statistics,
+            "statistics.interval.ms": 1000 if self._config.group_protocol == "consumer" else 0,
             "logger": logging.getLogger("librdkafka"),
         }
         try:
@@ -306,13 +315,17 @@ class KafkaConsumer:
             else:
                 client.store_offsets(offsets=offsets)
         except KafkaException as error:
-            reason = error.args[0]
-            log.warning("offsets not committed", code=reason.name(), why=reason.str())
-            if reason.code() not in MOVED_ON:
-                return  # still uncommitted: the next iteration tries again
-        self._uncommitted.clear()
+            # Still uncommitted: the next iteration tries again, until the partition has another owner.
+            _log_uncommitted(error)
+        else:
+            self._uncommitted.clear()
 
     # --- the group ---
+
+    def _on_statistics(self, statistics: str) -> None:
+        if not self._settled:
+            group = orjson.loads(statistics).get("cgrp", {})
+            self._settled = group.get("state") == "up" and group.get("stateage", 0) > _SPARE_AFTER * 1000
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._settled = True
@@ -324,12 +337,22 @@ class KafkaConsumer:
         moved = self._uncommitted if self._commit_each else self._positions.keys()
         gone = moved & {(place.topic, place.partition) for place in partitions}
         if gone:
-            try:
-                client.commit(offsets=[TopicPartition(*p, self._positions[p]) for p in gone], asynchronous=False)
-            except KafkaException as error:
-                log.warning("offsets not committed", code=error.args[0].name(), why=error.args[0].str())
+            self._commit_last_time(client, [TopicPartition(*p, self._positions[p]) for p in gone])
         self._forget(partitions)
         log.info("partitions revoked", partitions=_names(partitions), owned=len(self._owned))
+
+    def _commit_last_time(self, client: Consumer, offsets: list[TopicPartition]) -> None:
+        """Commit what goes to another owner: what this does not manage, that one does again."""
+        deadline = time.monotonic() + _REVOKE_COMMIT
+        while True:
+            try:
+                raise_partition_errors(client.commit(offsets=offsets, asynchronous=False))
+            except KafkaException as error:
+                if error.args[0].code() in REBALANCING and time.monotonic() < deadline:
+                    time.sleep(_LONGEST_BLOCK)
+                    continue
+                _log_uncommitted(error)
+            return
 
     def _on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget(partitions)
@@ -354,6 +377,10 @@ class KafkaConsumer:
             self._consumer = None
             self._settled = False
             log.info("consumer closed", group=self._config.group_id)
+
+
+def _log_uncommitted(error: KafkaException) -> None:
+    log.warning("offsets not committed", code=error.args[0].name(), why=error.args[0].str())
 
 
 def _on_error(error: KafkaError) -> None:

@@ -1,0 +1,317 @@
+"""`KafkaConsumer` on a real Kafka: what is handled, what is committed, and what becomes of the rest."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from consumers import Outgoing, Record, Reject, RetryLater
+from consumers.config import ConsumerConfig
+from consumers.kafka_consumer import KafkaConsumer
+from integration_helpers import Running, committed, headers_of, read_topic, send
+from support.kafka_broker import KafkaBroker
+from support.waiting import wait_until
+from telemetry.errors import ConfigurationError, HandlerError
+
+Run = Callable[..., Running]
+
+
+class Collector:
+    """Notes every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def handle(self, payload: Any) -> None:
+        self.calls.append(payload)
+
+    @property
+    def messages(self) -> list[Any]:
+        return [message for call in self.calls for message in (call if isinstance(call, list) else [call])]
+
+
+@pytest.fixture
+def topic(kafka: KafkaBroker, unique: Callable[[str], str]) -> str:
+    (name,) = kafka.create_topics([unique("raw")], partitions=3)
+    return name
+
+
+@pytest.fixture
+def dlq(kafka: KafkaBroker, unique: Callable[[str], str]) -> str:
+    (name,) = kafka.create_topics([unique("x") + ".dlq"], partitions=1)
+    return name
+
+
+def test_the_interface_works_as_documented(
+    kafka: KafkaBroker, topic: str, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str]
+) -> None:
+    send(kafka, topic, [b'{"n":%d}' % number for number in range(250)])
+    group = unique("group")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    monkeypatch.setenv("KAFKA_GROUP_ID", group)
+    handler = Collector()
+    consumer = KafkaConsumer(
+        config=ConsumerConfig(),
+        topics=[topic],
+        handler=handler,
+        consume_timeout=1.0,
+        decode_json=True,
+        consume_batch=True,
+        batch_max_size=100,
+    )
+    before = {number: signal.signal(number, consumer.stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        stopper = threading.Thread(target=lambda: _term_when(lambda: len(handler.messages) == 250))
+        stopper.start()
+        consumer.start()
+        stopper.join()
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
+
+    assert sorted(message["n"] for message in handler.messages) == list(range(250))
+    assert max(len(call) for call in handler.calls) == 100
+    assert sum(committed(kafka, group, topic, 3).values()) == 250
+
+
+def _term_when(condition: Callable[[], bool]) -> None:
+    wait_until(condition)
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("commit", ["manual", "auto"])
+def test_one_message_at_a_time_as_bytes(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str], commit: str
+) -> None:
+    send(kafka, topic, [b"\xff%d" % number for number in range(50)])
+    handler, group = Collector(), unique("group")
+    running = run_consumer(group=group, topics=[topic], handler=handler, decode_json=False, commit=commit)
+    wait_until(lambda: len(handler.calls) == 50)
+    running.stop()
+    assert sorted(handler.calls) == sorted(b"\xff%d" % number for number in range(50))
+    assert sum(committed(kafka, group, topic, 3).values()) == 50
+
+
+def test_a_second_group_gets_every_message_too(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    send(kafka, topic, [b"1", b"2", b"3"])
+    handlers = [Collector(), Collector()]
+    for number, handler in enumerate(handlers):
+        run_consumer(group=unique(f"group-{number}"), topics=[topic], handler=handler, consume_batch=True)
+    wait_until(lambda: all(sorted(handler.messages) == [1, 2, 3] for handler in handlers))
+
+
+def test_a_failing_message_is_tried_then_dead_lettered_while_others_go_on(
+    kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    """Given a batch with one bad message, when it keeps failing, then only it becomes a dead letter."""
+    send(kafka, topic, [b"0", b'"bad"', b"2"], partition=0)
+    send(kafka, topic, [b"10", b"11"], partition=1)
+    handled: list[Any] = []
+
+    class Picky:
+        def handle(self, payload: list[Any]) -> None:
+            if "bad" in payload:
+                raise ValueError("no strings here")
+            handled.extend(payload)
+
+    group = unique("group")
+    running = run_consumer(
+        group=group, topics=[topic], handler=Picky(), consume_batch=True, dlq_topic=dlq, max_attempts=3
+    )
+    wait_until(lambda: len(read_topic(kafka, dlq)) == 1)
+    wait_until(lambda: sorted(handled) == [0, 2, 10, 11], hint=lambda: str(handled))
+    running.stop()
+
+    (letter,) = read_topic(kafka, dlq)
+    assert letter.value() == b'"bad"'
+    assert letter.key() == b"k1"
+    headers = headers_of(letter)
+    assert headers["id"] == "1"
+    assert headers["__connect.errors.topic"] == topic
+    assert headers["__connect.errors.partition"] == "0"
+    assert headers["__connect.errors.offset"] == "1"
+    assert headers["__connect.errors.stage"] == "handle"
+    assert headers["__connect.errors.exception.class.name"] == "builtins.ValueError"
+    assert headers["__connect.errors.exception.message"] == "ValueError: no strings here"
+    assert headers["dlq.reason"] == "handler_failed"
+    assert headers["dlq.attempts"] == "3"
+    assert headers["dlq.consumer"] == group
+    assert sum(offset for offset in committed(kafka, group, topic, 3).values() if offset > 0) == 5
+
+
+def test_what_cannot_be_decoded_is_dead_lettered_untouched(
+    kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    damaged = [b"{", b"\xff\xfe", b"NaN", b"[" * 10_000]
+    send(kafka, topic, [b"1", *damaged, b"2"], partition=0)
+    handler = Collector()
+    run_consumer(group=unique("group"), topics=[topic], handler=handler, consume_batch=True, dlq_topic=dlq)
+    wait_until(lambda: len(read_topic(kafka, dlq)) == 4)
+    wait_until(lambda: handler.messages == [1, 2])
+    letters = read_topic(kafka, dlq)
+    assert [letter.value() for letter in letters] == damaged
+    assert [headers_of(letter)["dlq.reason"] for letter in letters] == ["not_json", "not_utf8", "not_json", "too_deep"]
+    assert {headers_of(letter)["__connect.errors.stage"] for letter in letters} == {"decode"}
+
+
+@pytest.mark.parametrize("raised", [True, False])
+def test_reject_costs_only_the_message_that_it_names(
+    kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Run, unique: Callable[[str], str], raised: bool
+) -> None:
+    send(kafka, topic, [b"%d" % number for number in range(10)], partition=0)
+    handled: list[int] = []
+
+    class NoSevens:
+        def handle(self, payload: list[int]) -> list[Reject] | None:
+            for index, number in enumerate(payload):
+                if number == 7:
+                    reject = Reject("seven", "sevens are not allowed", index=index)
+                    if raised:
+                        raise reject
+                    handled.extend(number for number in payload if number != 7)
+                    return [reject]
+            handled.extend(payload)
+            return None
+
+    run_consumer(group=unique("group"), topics=[topic], handler=NoSevens(), consume_batch=True, dlq_topic=dlq)
+    wait_until(lambda: len(read_topic(kafka, dlq)) == 1)
+    wait_until(lambda: sorted(handled) == [0, 1, 2, 3, 4, 5, 6, 8, 9], hint=lambda: str(handled))
+    (letter,) = read_topic(kafka, dlq)
+    assert letter.value() == b"7"
+    assert headers_of(letter)["dlq.reason"] == "seven"
+
+
+def test_retry_later_holds_its_partition_only(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    """Given a partition whose first message is not wanted yet, then the others go on, and its order holds."""
+    send(kafka, topic, [b"0", b"1"], partition=0)
+    send(kafka, topic, [b"10", b"11"], partition=1)
+    open_now = threading.Event()
+    handled: list[int] = []
+
+    class Later:
+        def handle(self, payload: int) -> None:
+            if payload == 0 and not open_now.is_set():
+                raise RetryLater("the database is away", after=0.05)
+            handled.append(payload)
+
+    running = run_consumer(group=unique("group"), topics=[topic], handler=Later())
+    wait_until(lambda: sorted(handled) == [10, 11], hint=lambda: str(handled))
+    wait_until(lambda: "the database is away" in (running.consumer.find_readiness_problem() or ""))
+    open_now.set()
+    wait_until(lambda: len(handled) == 4)
+    assert [number for number in handled if number < 10] == [0, 1]
+    wait_until(lambda: running.consumer.find_readiness_problem() is None)
+
+
+def test_without_a_dead_letter_topic_it_stops_and_skips_nothing(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    send(kafka, topic, [b"1", b"{", b"2"], partition=0)
+    handler, group = Collector(), unique("group")
+    running = run_consumer(group=group, topics=[topic], handler=handler)
+    running.join()
+    assert isinstance(running.error, HandlerError)
+    assert f"{topic}[0] offset 1 can't be handled (not_json" in str(running.error)
+    assert handler.calls == [1]
+    assert committed(kafka, group, topic, 3)[0] == 1
+
+
+def test_a_dead_letter_topic_that_is_missing_holds_the_partition(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    """Given no dead-letter topic yet, when it comes into being, then the message gets there and nothing was skipped."""
+    send(kafka, topic, [b"{", b"2"], partition=0)
+    send(kafka, topic, [b"10"], partition=1)
+    missing, handler, group = unique("late") + ".dlq", Collector(), unique("group")
+    quick = {"topic.metadata.propagation.max.ms": 300, "topic.metadata.refresh.interval.ms": 500}
+    running = run_consumer(
+        group=group, topics=[topic], handler=handler, dlq_topic=missing, settings={"properties": quick}
+    )
+    wait_until(lambda: running.consumer.find_readiness_problem() is not None and 10 in handler.messages)
+    assert committed(kafka, group, topic, 3)[0] < 0
+    kafka.create_topics([missing], partitions=1)
+    wait_until(lambda: 2 in handler.messages)
+    assert [letter.value() for letter in read_topic(kafka, missing)] == [b"{"]
+
+
+def test_what_a_handler_yields_is_in_kafka_before_the_offset_moves(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    (output,) = kafka.create_topics([unique("clean")], partitions=1)
+    send(kafka, topic, [b"1", b"2"], partition=0)
+
+    class Doubler:
+        wants_records = True
+
+        def handle(self, payload: list[Record]) -> Any:
+            for record in payload:
+                yield Outgoing(value={"n": record.value * 2}, key=record.key, headers=[("id", record.header("id"))])
+
+    group = unique("group")
+    running = run_consumer(group=group, topics=[topic], handler=Doubler(), consume_batch=True, output_topic=output)
+    wait_until(lambda: len(read_topic(kafka, output)) == 2)
+    running.stop()
+    assert [(m.value(), m.key(), headers_of(m)) for m in read_topic(kafka, output)] == [
+        (b'{"n":2}', b"k0", {"id": "0"}),
+        (b'{"n":4}', b"k1", {"id": "1"}),
+    ]
+    assert committed(kafka, group, topic, 3)[0] == 2
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_members_come_and_go_without_handling_a_message_twice(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str], protocol: str
+) -> None:
+    """Given a steady stream, when members join and leave calmly, then each message is handled exactly once."""
+    group, handlers = unique("group"), [Collector() for _ in range(4)]
+
+    def join(handler: Collector) -> Running:
+        return run_consumer(
+            group=group, topics=[topic], handler=handler, consume_batch=True, settings={"group_protocol": protocol}
+        )
+
+    members = [join(handlers[0])]
+    sent = 0
+
+    def send_more() -> None:
+        nonlocal sent
+        send(kafka, topic, [b"%d" % number for number in range(sent, sent + 300)])
+        sent += 300
+
+    send_more()
+    for handler in handlers[1:]:
+        members.append(join(handler))
+        wait_until(lambda: all(member.consumer.find_readiness_problem() is None for member in members))
+        send_more()
+    # Three partitions, four members: one has none, and is ready all the same.
+    for member in members[:3]:
+        send_more()
+        member.stop()
+    send_more()
+    counts: Counter[int] = Counter()
+
+    def all_handled() -> bool:
+        counts.clear()
+        for handler in handlers:
+            counts.update(handler.messages)
+        return len(counts) == sent
+
+    wait_until(all_handled, hint=lambda: f"{len(counts)} of {sent}")
+    assert set(counts.values()) == {1}
+
+
+def test_settings_that_cannot_work_are_named() -> None:
+    with pytest.raises(ConfigurationError, match="topics: 'a b' can't be a topic's name"):
+        KafkaConsumer(ConsumerConfig(), ["a b"], Collector())
+    consumer = KafkaConsumer(ConsumerConfig(properties={"fetch.mni.bytes": 1}), ["a"], Collector())
+    with pytest.raises(ConfigurationError, match=r"KAFKA_PROPERTIES.*fetch\.mni\.bytes"):
+        consumer.start()

@@ -1,0 +1,135 @@
+"""What the integration tests share: reading a topic to its end, consumers on a thread, and processes of ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from consumers.kafka_consumer import KafkaConsumer
+from support.kafka_broker import KafkaBroker
+from support.ports import free_port
+from support.waiting import wait_until
+
+PARTITION_UA = -1
+"""librdkafka's word for: the partitioner decides."""
+
+READING = b'{"schema_version":1,"device":"DEV-01","metrics":{"temperature":20.5},"ts":"2026-02-20 22:45"}'
+
+
+def read_topic(kafka: KafkaBroker, topic: str) -> list[Message]:
+    """Return every message of ``topic``, partition by partition."""
+    client = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "group.id": "reads-all",
+            "enable.auto.commit": False,
+            "fetch.message.max.bytes": 12_000_000,
+            "receive.message.max.bytes": 120_000_000,
+        }
+    )
+    try:
+        places = [TopicPartition(topic, number, 0) for number in client.list_topics(topic).topics[topic].partitions]
+        ends = {place.partition: client.get_watermark_offsets(place)[1] for place in places}
+        client.assign(places)
+        found: list[Message] = []
+        expected = sum(ends.values())
+
+        def all_there() -> bool:
+            found.extend(message for message in client.consume(10_000, 0.2) if message.error() is None)
+            return len(found) >= expected
+
+        wait_until(all_there, what=f"{expected} messages of {topic}")
+    finally:
+        client.close()
+    return sorted(found, key=lambda message: (message.partition() or 0, message.offset() or 0))
+
+
+def headers_of(message: Message) -> dict[str, str]:
+    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    return {name: (value or b"").decode() for name, value in headers}
+
+
+def send(kafka: KafkaBroker, topic: str, values: list[bytes], *, partition: int | None = None) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for number, value in enumerate(values):
+        chosen = PARTITION_UA if partition is None else partition
+        producer.produce(topic, value, key=f"k{number}", headers={"id": f"{number}"}, partition=chosen)
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+
+def committed(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> dict[int, int]:
+    client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
+    try:
+        places = client.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
+        return {place.partition: place.offset for place in places}
+    finally:
+        client.close()
+
+
+class Running:
+    """A `KafkaConsumer` on a thread of its own."""
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self.consumer = consumer
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.consumer.start()
+        except BaseException as error:  # handed to the test
+            self.error = error
+
+    def stop(self) -> None:
+        self.consumer.stop()
+        self.join()
+        if self.error is not None:
+            raise self.error
+
+    def join(self) -> None:
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the consumer did not end"
+
+
+class OurProcess:
+    """``python -m MODULE`` with an environment of ours alone; its log goes to a file."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self.port = free_port()
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                env={"PATH": os.environ["PATH"], "HTTP_PORT": str(self.port), "LOG_FORMAT": "json", **environment},
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+    def terminate(self) -> int:
+        """SIGTERM; return the exit code."""
+        self._process.terminate()
+        return self._process.wait(40)
+
+    def wait(self, timeout: float = 60) -> int:
+        return self._process.wait(timeout)
