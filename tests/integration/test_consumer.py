@@ -143,7 +143,7 @@ def test_a_failing_message_is_tried_then_dead_lettered_while_others_go_on(
     assert headers["dlq.reason"] == "handler_failed"
     assert headers["dlq.attempts"] == "3"
     assert headers["dlq.consumer"] == group
-    assert sum(offset for offset in committed(kafka, group, topic, 3).values() if offset > 0) == 5
+    assert sum(committed(kafka, group, topic, 3).values()) == 5
 
 
 def test_what_cannot_be_decoded_is_dead_lettered_untouched(
@@ -237,7 +237,7 @@ def test_a_dead_letter_topic_that_is_missing_holds_the_partition(
         group=group, topics=[topic], handler=handler, dlq_topic=missing, settings={"properties": quick}
     )
     wait_until(lambda: running.consumer.find_readiness_problem() is not None and 10 in handler.messages)
-    assert committed(kafka, group, topic, 3)[0] < 0
+    assert committed(kafka, group, topic, 3)[0] == 0
     kafka.create_topics([missing], partitions=1)
     wait_until(lambda: 2 in handler.messages)
     assert [letter.value() for letter in read_topic(kafka, missing)] == [b"{"]

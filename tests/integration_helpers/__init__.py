@@ -66,10 +66,11 @@ def send(kafka: KafkaBroker, topic: str, values: list[bytes], *, partition: int 
 
 
 def committed(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> dict[int, int]:
+    """Return the group's committed offsets, 0 where it has none."""
     client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
     try:
         places = client.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
-        return {place.partition: place.offset for place in places}
+        return {place.partition: max(place.offset, 0) for place in places}
     finally:
         client.close()
 

@@ -20,14 +20,12 @@ BUILT_IN: Mapping[str, str] = {
 }
 """From short name to import path. A new built-in handler is one more line."""
 
-_SHOWN_LINES = 3
-
 
 def load_handler(name: str, *, file: str | None = None, options: Mapping[str, Any] | None = None) -> Handler:
     """Return a new handler: ``name`` is a short name, ``package.module:Class``, or a class's name in ``file``.
 
     ``options`` are the class's keyword arguments. Raises HandlerError (``HandlerNotFound``, ``HandlerFailed``) with a
-    sentence that holds the last lines of what went wrong.
+    sentence that holds the error and the line that raised it.
     """
     if file is not None:
         module, class_name, origin = _load_file(Path(file)), name, file
@@ -47,7 +45,7 @@ def load_handler(name: str, *, file: str | None = None, options: Mapping[str, An
     try:
         handler = cls(**(options or {}))
     except Exception as error:
-        raise HandlerError("HandlerFailed", f"{class_name}(…) failed: {_last_lines(error)}") from error
+        raise HandlerError("HandlerFailed", f"{class_name}(…) failed: {_describe(error)}") from error
     if not callable(getattr(handler, "handle", None)):
         raise HandlerError("HandlerNotFound", f"{origin}:{class_name} has no method handle(payload)")
     return handler  # type: ignore[no-any-return]
@@ -60,7 +58,7 @@ def set_up(handler: Handler) -> None:
         try:
             setup()
         except Exception as error:
-            raise HandlerError("HandlerFailed", f"setup() failed: {_last_lines(error)}") from error
+            raise HandlerError("HandlerFailed", f"setup() failed: {_describe(error)}") from error
 
 
 def _import(name: str) -> ModuleType:
@@ -69,9 +67,9 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise HandlerError("HandlerNotFound", f"there is no module {error.name!r} in this image") from error
-        raise HandlerError("HandlerFailed", f"importing {name} failed: {_last_lines(error)}") from error
+        raise HandlerError("HandlerFailed", f"importing {name} failed: {_describe(error)}") from error
     except Exception as error:
-        raise HandlerError("HandlerFailed", f"importing {name} failed: {_last_lines(error)}") from error
+        raise HandlerError("HandlerFailed", f"importing {name} failed: {_describe(error)}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -85,7 +83,7 @@ def _load_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise HandlerError("HandlerFailed", f"importing {path.name} failed: {_last_lines(error)}") from error
+        raise HandlerError("HandlerFailed", f"importing {path.name} failed: {_describe(error)}") from error
     return module
 
 
@@ -96,6 +94,8 @@ def _classes_of(module: ModuleType) -> str:
     return f"its classes: {', '.join(own)}" if own else "it has no class of its own"
 
 
-def _last_lines(error: BaseException) -> str:
-    lines = "".join(traceback.format_exception(error)).strip().splitlines()
-    return " | ".join(line.strip() for line in lines[-_SHOWN_LINES:])
+def _describe(error: BaseException) -> str:
+    """Return the error with the place that raised it, in one line: all that fits a pod's status."""
+    frames = traceback.extract_tb(error.__traceback__)
+    sentence = " ".join("".join(traceback.format_exception_only(error)).split())
+    return f"{sentence} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else sentence

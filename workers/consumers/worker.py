@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from importlib.metadata import version
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,11 +17,9 @@ from consumers.settings import WorkerSettings
 from consumers.start_offsets import prepare_group
 from producers.config import ProducerConfig
 from telemetry import metrics
-from telemetry.errors import IotHubError
 from telemetry.health import HealthServer
 from telemetry.kafka_config import find_unknown_variables
-from telemetry.logs import configure_logging
-from telemetry.process import EX_OK, ProcessSettings, report_failure
+from telemetry.process import ProcessSettings, find_version, run_process
 from telemetry.settings import load_settings
 
 _WAIT_FOR_KAFKA = 15.0
@@ -35,27 +33,23 @@ def run_worker(*, preflight: bool = False, **defaults: Any) -> int:
     ``defaults`` are fields of `WorkerSettings` that the environment need not set. With ``preflight`` it only tries:
     the settings, the handler with its ``setup()``, Kafka, the topics; and commits the group's starting offsets.
     """
-    configure_logging()
-    try:
-        process = load_settings(ProcessSettings)
-        configure_logging(process.log_level, process.log_format)
-        config = load_settings(ConsumerConfig)
-        settings = load_settings(WorkerSettings, **_without_set_variables(defaults))
-        for name in find_unknown_variables(ConsumerConfig, ProducerConfig):
-            log.warning("unknown variable, ignored", variable=name)
-        handler = load_handler(settings.handler, file=settings.handler_file, options=settings.handler_options)
-        set_up(handler)
-        if preflight:
-            prepare_group(config, settings.topics, settings.start_from, wait=_WAIT_FOR_KAFKA)
-            _close(handler)
-            log.info("preflight passed", handler=settings.handler, topics=settings.topics, group=config.group_id)
-        else:
-            if settings.start_from != "earliest":
-                prepare_group(config, settings.topics, settings.start_from, wait=_WAIT_FOR_KAFKA)
-            _consume(process, config, settings, handler)
-    except IotHubError as error:
-        return report_failure(error)
-    return EX_OK
+    return run_process(partial(_run, preflight, defaults))
+
+
+def _run(preflight: bool, defaults: dict[str, Any], process: ProcessSettings) -> None:
+    config = load_settings(ConsumerConfig)
+    settings = load_settings(WorkerSettings, **_without_set_variables(defaults))
+    for name in find_unknown_variables(ConsumerConfig, ProducerConfig):
+        log.warning("unknown variable, ignored", variable=name)
+    handler = load_handler(settings.handler, file=settings.handler_file, options=settings.handler_options)
+    set_up(handler)
+    if preflight or settings.start_from != "earliest":
+        prepare_group(config, settings.topics, settings.start_from, wait=_WAIT_FOR_KAFKA)
+    if preflight:
+        _close(handler)
+        log.info("preflight passed", handler=settings.handler, topics=settings.topics, group=config.group_id)
+    else:
+        _consume(process, config, settings, handler)
 
 
 def _consume(process: ProcessSettings, config: ConsumerConfig, settings: WorkerSettings, handler: Handler) -> None:
@@ -74,7 +68,7 @@ def _consume(process: ProcessSettings, config: ConsumerConfig, settings: WorkerS
     )
     signal.signal(signal.SIGTERM, consumer.stop)
     signal.signal(signal.SIGINT, consumer.stop)
-    metrics.BUILD_INFO.labels(version("iot-hub-telemetry"), "worker").set(1)
+    metrics.BUILD_INFO.labels(find_version(), "worker").set(1)
     checks = {"loop": consumer.find_liveness_problem}, {"group": consumer.find_readiness_problem}
     with HealthServer(process.http_port, live=checks[0], ready=checks[1]):
         try:

@@ -14,7 +14,6 @@ import threading
 import time
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -31,11 +30,10 @@ from ingestion.record import DeviceTemplate, build_mqtt_record
 from ingestion.settings import IngestionSettings, MqttSettings
 from producers.config import ProducerConfig
 from telemetry import metrics
-from telemetry.errors import ConfigurationError, DeliveryError, FatalKafkaError, IotHubError
+from telemetry.errors import ConfigurationError, DeliveryError, FatalKafkaError
 from telemetry.health import HealthServer
 from telemetry.kafka_config import find_unknown_variables
-from telemetry.logs import configure_logging
-from telemetry.process import EX_OK, ProcessSettings, report_failure
+from telemetry.process import ProcessSettings, find_version, run_process
 from telemetry.settings import load_settings
 
 _POLL = 0.1
@@ -44,7 +42,7 @@ _QUIET = 2.0
 _LAST_FLUSH = 20.0
 _MARK_EVERY = 3600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
-_NO_LOCAL_COPY = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+_ANSWER = 3.0
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +58,7 @@ class MqttIngestion:
         self._acks = AckWindow(self._send_puback)
         self._stop = threading.Event()
         self._subscribed = False
+        self._suback = threading.Event()
         self._taking = True
         self._problem: str | None = "not connected to the broker yet"
         self._redelivery: str | None = None
@@ -135,6 +134,8 @@ class MqttIngestion:
         drained = self._drain() if shared_out and self._client.is_connected() else False
         self._taking = False
         self._intake.flush(_LAST_FLUSH)
+        if self._client.is_connected() and not shared_out:
+            self._wait_until_broker_has_our_acks()
         properties = None
         if drained and not len(self._acks):
             # This replica may never come back: a session left behind would keep its share of the messages.
@@ -142,6 +143,16 @@ class MqttIngestion:
             properties.SessionExpiryInterval = 0
         log.info("leaving", unacknowledged=len(self._acks), session="ended" if properties else "kept")
         self._client.disconnect(properties=properties)
+
+    def _wait_until_broker_has_our_acks(self) -> None:
+        """Ask for an answer behind the last PUBACK, and read on until it comes.
+
+        The broker works in order. Closing the connection with its next messages unread would reset it, and take the
+        last acknowledgements along: their messages would come again.
+        """
+        self._suback.clear()
+        self._subscribe()
+        self._suback.wait(_ANSWER)
 
     def _drain(self) -> bool:
         """Unsubscribe, and go on until what the broker had set aside for this replica is through."""
@@ -190,8 +201,11 @@ class MqttIngestion:
         limits = properties.json() if properties is not None else {}
         log.info("connected", session_present=flags.session_present, limits=limits)
         # Also with a session: one that the broker forgot has lost its subscriptions.
-        options = SubscribeOptions(qos=1, retainHandling=_NO_LOCAL_COPY)
-        client.subscribe([(topic_filter, options) for topic_filter in self._settings.filters])
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        self._client.subscribe([(topic_filter, options) for topic_filter in self._settings.filters])
 
     def _on_connect_fail(self, client: Client, userdata: Any) -> None:
         self._problem = f"can't reach the broker at {self._settings.host}:{self._settings.port}"
@@ -210,6 +224,9 @@ class MqttIngestion:
             log.error("subscription refused", refused=refused)
             return
         self._subscribed, self._problem = True, None
+        self._suback.set()
+        if not self._taking:
+            return
         log.info("subscribed", filters=self._settings.filters)
         self._publish_mark()
 
@@ -265,24 +282,20 @@ class MqttIngestion:
 
 def main() -> int:
     """Run MQTT ingestion as the environment says until SIGTERM or SIGINT; return the process's exit code."""
-    configure_logging()
-    try:
-        process = load_settings(ProcessSettings)
-        configure_logging(process.log_level, process.log_format)
-        mqtt, kafka = load_settings(MqttSettings), load_settings(ProducerConfig)
-        settings = load_settings(IngestionSettings)
-        for name in find_unknown_variables(ProducerConfig):
-            log.warning("unknown variable, ignored", variable=name)
-        ingestion = MqttIngestion(mqtt, Intake(kafka, settings, source="mqtt", name=mqtt.client_id))
-        signal.signal(signal.SIGTERM, ingestion.stop)
-        signal.signal(signal.SIGINT, ingestion.stop)
-        metrics.BUILD_INFO.labels(version("iot-hub-telemetry"), "ingestion-mqtt").set(1)
-        live, ready = {"loop": ingestion.find_liveness_problem}, {"broker": ingestion.find_readiness_problem}
-        with HealthServer(process.http_port, live=live, ready=ready):
-            ingestion.run()
-    except IotHubError as error:
-        return report_failure(error)
-    return EX_OK
+    return run_process(_run)
+
+
+def _run(process: ProcessSettings) -> None:
+    mqtt, kafka, settings = load_settings(MqttSettings), load_settings(ProducerConfig), load_settings(IngestionSettings)
+    for name in find_unknown_variables(ProducerConfig):
+        log.warning("unknown variable, ignored", variable=name)
+    ingestion = MqttIngestion(mqtt, Intake(kafka, settings, source="mqtt", name=mqtt.client_id))
+    signal.signal(signal.SIGTERM, ingestion.stop)
+    signal.signal(signal.SIGINT, ingestion.stop)
+    metrics.BUILD_INFO.labels(find_version(), "ingestion-mqtt").set(1)
+    live, ready = {"loop": ingestion.find_liveness_problem}, {"broker": ingestion.find_readiness_problem}
+    with HealthServer(process.http_port, live=live, ready=ready):
+        ingestion.run()
 
 
 if __name__ == "__main__":

@@ -67,12 +67,14 @@ class KafkaProducer:
         if self._fatal is not None:
             raise FatalKafkaError(f"the producer can't go on, make a new one: {self._fatal}")
         payload = value if value is None or isinstance(value, bytes) else encode_json(value)
+        if headers is not None and not isinstance(headers, list):
+            headers = list(headers)
         report = self._delivered if on_delivery is None else partial(self._delivered_to, on_delivery)
         target = topic or self.topic
         deadline: float | None = None
         while True:
             try:
-                self._producer.produce(target, payload, key, headers=headers, on_delivery=report)  # type: ignore[arg-type]
+                self._producer.produce(target, payload, key, headers=headers, on_delivery=report)
             except BufferError:
                 if on_full == "drop":
                     metrics.PRODUCER_DROPPED.inc()

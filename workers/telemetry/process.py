@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from telemetry.errors import ConfigurationError, HandlerError, IotHubError, NotYetAvailable
+from telemetry.logs import configure_logging
+from telemetry.settings import load_settings
 
 EX_OK = 0
 EX_SOFTWARE = 70
@@ -44,6 +48,32 @@ class ProcessSettings(BaseSettings):
     """``json`` or ``console``; left out, console on a terminal and JSON elsewhere."""
 
 
+def run_process(body: Callable[[ProcessSettings], None]) -> int:
+    """Run the ``body`` of a process with its settings and logging, and return the exit code.
+
+    Whatever ends it early is one log event and the process's last words; only what nobody foresaw has a traceback.
+    """
+    configure_logging()
+    try:
+        settings = load_settings(ProcessSettings)
+        configure_logging(settings.log_level, settings.log_format)
+        body(settings)
+    except IotHubError as error:
+        return report_failure(error)
+    except Exception as error:
+        log.exception("unforeseen error")
+        return report_failure(IotHubError(f"{type(error).__name__}: {error}"))
+    return EX_OK
+
+
+def find_version() -> str:
+    """Return the software's version: of the installed wheel, or what the image says of itself (IOT_HUB_VERSION)."""
+    try:
+        return version("iot-hub-telemetry")
+    except PackageNotFoundError:
+        return os.environ.get("IOT_HUB_VERSION", "unknown")
+
+
 def report_failure(error: IotHubError, *, termination_log: Path = TERMINATION_LOG) -> int:
     """Log why the process ends, leave ``{"reason", "message"}`` for the operator, and return the exit code."""
     if isinstance(error, ConfigurationError):
@@ -53,7 +83,7 @@ def report_failure(error: IotHubError, *, termination_log: Path = TERMINATION_LO
     elif isinstance(error, NotYetAvailable):
         code, reason = EX_TEMPFAIL, error.reason
     else:
-        code, reason = EX_SOFTWARE, type(error).__name__
+        code, reason = EX_SOFTWARE, "Crashed" if type(error) is IotHubError else type(error).__name__
     log.error("process ends", reason=reason, problem=str(error), exit_code=code)
     if termination_log.exists() and os.access(termination_log, os.W_OK):
         termination_log.write_bytes(orjson.dumps({"reason": reason, "message": str(error)[:2000]}))

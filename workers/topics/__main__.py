@@ -26,10 +26,9 @@ from confluent_kafka.admin import (
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from telemetry.errors import ConfigurationError, IotHubError, NotYetAvailable
+from telemetry.errors import ConfigurationError, NotYetAvailable
 from telemetry.kafka_config import KafkaConfig
-from telemetry.logs import configure_logging
-from telemetry.process import EX_OK, report_failure
+from telemetry.process import run_process
 from telemetry.settings import load_settings
 from topics.plan import Configure, Create, FoundTopic, Grow, LeaveAlone, Step, TopicsFile, WantedTopic, plan_topics
 
@@ -54,20 +53,21 @@ def main() -> int:
     parser.add_argument(
         "file", type=Path, help='JSON: {"topics": [{"name", "partitions", "replicationFactor", "configs"}]}'
     )
-    arguments = parser.parse_args()
-    configure_logging()
+    file = parser.parse_args().file
+    return run_process(lambda _: make_topics(file))
+
+
+def make_topics(file: Path) -> None:
+    """Make the topics of ``file`` as wanted. Raises ConfigurationError, or NotYetAvailable where Kafka is not there."""
+    wanted = read_topics_file(file)
+    settings, config = load_settings(TopicsSettings), load_settings(KafkaConfig)
+    client = _connect(config, brokers=max(topic.replication_factor for topic in wanted), wait=settings.wait_seconds)
     try:
-        wanted = read_topics_file(arguments.file)
-        settings, config = load_settings(TopicsSettings), load_settings(KafkaConfig)
-        client = _connect(config, brokers=max(topic.replication_factor for topic in wanted), wait=settings.wait_seconds)
         for step in plan_topics(wanted, _read_topics(client, wanted)):
             _apply(client, step)
-        log.info("topics are as wanted", topics=[topic.name for topic in wanted])
-    except IotHubError as error:
-        return report_failure(error)
     except KafkaException as error:
-        return report_failure(NotYetAvailable("KafkaUnavailable", error.args[0].str()))
-    return EX_OK
+        raise NotYetAvailable("KafkaUnavailable", error.args[0].str()) from error
+    log.info("topics are as wanted", topics=[topic.name for topic in wanted])
 
 
 def read_topics_file(path: Path) -> tuple[WantedTopic, ...]:
