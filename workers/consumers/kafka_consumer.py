@@ -18,10 +18,10 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.calls import Handler, HandlerCalls, Item, Outcome
-from consumers.commits import REBALANCING, raise_partition_errors
 from consumers.config import ConsumerConfig
 from consumers.holds import Holds, Partition
 from consumers.outputs import Outputs
+from consumers.progress import Progress, to_partitions
 from consumers.records import Record
 from telemetry import metrics
 from telemetry.codec import decode_json
@@ -33,8 +33,6 @@ _LONGEST_BLOCK = 0.1
 """Longest single wait inside librdkafka, in seconds: a signal is served in between."""
 _STOPPED_FLUSH = 10.0
 """Seconds that a stopping consumer gives Kafka to take what it has produced; what is not taken is done again later."""
-_REVOKE_COMMIT = 3.0
-"""Seconds for which a revoked partition's commit is tried while the group rebalances."""
 _SPARE_AFTER = 5.0
 """Seconds after which a member that was given nothing counts as a spare one (KIP-848 never tells it so)."""
 
@@ -79,13 +77,7 @@ class KafkaConsumer:
         self._most = 1 if self._commit_each and not consume_batch else batch_max_size
         self._calls = HandlerCalls(handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._is_stopping)
         self._outputs = Outputs(config, output_topic=output_topic, dlq_topic=dlq_topic)
-        self._holds = Holds(time.monotonic)
-        self._inbox: list[Message] = []
-        self._owned: set[Partition] = set()
-        self._positions: dict[Partition, int] = {}
-        self._uncommitted: set[Partition] = set()
-        self._stopping = False
-        self._settled = False
+        self._begin()
         self._turned = time.monotonic()
         self._consumer: Consumer | None = None
 
@@ -93,7 +85,7 @@ class KafkaConsumer:
         """Consume until `stop`, then leave the group and close the client. Raises what can't be gone on with."""
         if self._consumer is not None:
             raise ConfigurationError("this consumer runs already; call stop() and wait for start() to return")
-        self._stopping = False
+        self._begin()
         client = self._consumer = self._connect()
         try:
             client.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
@@ -103,8 +95,8 @@ class KafkaConsumer:
                 items, isolate = self._next_items(client)
                 if items:
                     self._work(client, items, isolate)
-                elif self._uncommitted:
-                    self._commit(client)
+                elif self._progress.has_uncommitted:
+                    self._progress.commit(client)
         finally:
             self._close(client)
 
@@ -123,6 +115,14 @@ class KafkaConsumer:
         still = time.monotonic() - self._turned
         limit = self._config.max_poll_interval_ms / 1000
         return f"the loop has not turned for {still:.0f} s" if still > limit else None
+
+    def _begin(self) -> None:
+        """Own nothing, have nothing in hand."""
+        self._holds = Holds(time.monotonic)
+        self._inbox: list[Message] = []
+        self._progress = Progress(commit_each=self._commit_each)
+        self._stopping = False
+        self._settled = False
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -226,17 +226,16 @@ class KafkaConsumer:
         for item in items:
             by_partition.setdefault(item.partition, []).append(item)
         for partition, own in by_partition.items():
-            if partition in self._owned:
+            if partition in self._progress.owned:
                 self._settle(client, partition, own, waits.get(partition))
         metrics.CONSUMER_HELD_PARTITIONS.set(len(self._holds))
         # 4. Commit.
-        self._commit(client)
+        self._progress.commit(client)
 
     def _settle(self, client: Consumer, partition: Partition, items: list[Item], wait: Outcome | None) -> None:
         undone = next((place for place, item in enumerate(items) if not item.done), len(items))
         if undone:
-            self._positions[partition] = items[undone - 1].record.offset + 1
-            self._uncommitted.add(partition)
+            self._progress.move(partition, items[undone - 1].record.offset + 1)
             self._holds.settle(partition)
             dead = [item.cause for item in items[:undone] if item.cause is not None]
             for cause in dead:
@@ -295,30 +294,13 @@ class KafkaConsumer:
                     self._outputs.give_up()
                     break
             if not paused:
-                client.pause([TopicPartition(*partition) for partition in self._owned])
+                client.pause([TopicPartition(*partition) for partition in self._progress.owned])
                 paused = True
             message = client.poll(0)
             if message is not None:
                 self._accept([message])
         if paused:
-            client.resume([TopicPartition(*p) for p in self._owned if p not in self._holds])
-
-    def _commit(self, client: Consumer) -> None:
-        moved = self._uncommitted & self._owned
-        offsets = [TopicPartition(topic, number, self._positions[topic, number]) for topic, number in moved]
-        if not offsets:
-            self._uncommitted.clear()
-            return
-        try:
-            if self._commit_each:
-                raise_partition_errors(client.commit(offsets=offsets, asynchronous=False))
-            else:
-                client.store_offsets(offsets=offsets)
-        except KafkaException as error:
-            # Still uncommitted: the next iteration tries again, until the partition has another owner.
-            _log_uncommitted(error)
-        else:
-            self._uncommitted.clear()
+            client.resume([TopicPartition(*p) for p in self._progress.owned if p not in self._holds])
 
     # --- the group ---
 
@@ -329,58 +311,35 @@ class KafkaConsumer:
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._settled = True
-        self._owned.update((place.topic, place.partition) for place in partitions)
-        log.info("partitions assigned", partitions=_names(partitions), owned=len(self._owned))
+        self._progress.take(partitions)
+        log.info("partitions assigned", partitions=_names(partitions), owned=len(self._progress.owned))
 
     def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        # Stored offsets are committed now, before the next owner asks for them, not on librdkafka's next interval.
-        moved = self._uncommitted if self._commit_each else self._positions.keys()
-        gone = moved & {(place.topic, place.partition) for place in partitions}
-        if gone:
-            self._commit_last_time(client, [TopicPartition(*p, self._positions[p]) for p in gone])
+        self._progress.hand_over(client, partitions)
         self._forget(partitions)
-        log.info("partitions revoked", partitions=_names(partitions), owned=len(self._owned))
-
-    def _commit_last_time(self, client: Consumer, offsets: list[TopicPartition]) -> None:
-        """Commit what goes to another owner: what this does not manage, that one does again."""
-        deadline = time.monotonic() + _REVOKE_COMMIT
-        while True:
-            try:
-                raise_partition_errors(client.commit(offsets=offsets, asynchronous=False))
-            except KafkaException as error:
-                if error.args[0].code() in REBALANCING and time.monotonic() < deadline:
-                    time.sleep(_LONGEST_BLOCK)
-                    continue
-                _log_uncommitted(error)
-            return
+        log.info("partitions revoked", partitions=_names(partitions), owned=len(self._progress.owned))
 
     def _on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget(partitions)
-        log.warning("partitions lost", partitions=_names(partitions), owned=len(self._owned))
+        log.warning("partitions lost", partitions=_names(partitions), owned=len(self._progress.owned))
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        """Drop what is in hand of partitions that have a new owner: it begins at the last commit."""
-        gone = {(place.topic, place.partition) for place in partitions}
-        self._owned -= gone
+        """Drop what is in hand of partitions that have a new owner."""
+        self._progress.forget(partitions)
+        gone = to_partitions(partitions)
         self._inbox = [message for message in self._inbox if (message.topic(), message.partition()) not in gone]
         for partition in gone:
             self._holds.drop(partition)
-            self._positions.pop(partition, None)
-            self._uncommitted.discard(partition)
 
     def _close(self, client: Consumer) -> None:
         try:
-            self._commit(client)
+            self._progress.commit(client)
             client.close()
         finally:
             self._outputs.close()
             self._consumer = None
             self._settled = False
             log.info("consumer closed", group=self._config.group_id)
-
-
-def _log_uncommitted(error: KafkaException) -> None:
-    log.warning("offsets not committed", code=error.args[0].name(), why=error.args[0].str())
 
 
 def _on_error(error: KafkaError) -> None:

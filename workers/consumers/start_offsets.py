@@ -15,8 +15,8 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin._metadata import TopicMetadata
 
-from consumers.commits import raise_partition_errors
 from consumers.config import ConsumerConfig
+from consumers.progress import raise_partition_errors
 from telemetry.errors import ConfigurationError, NotYetAvailable
 
 StartFrom = Literal["earliest", "latest"] | datetime
