@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from integration_helpers import READING, OurProcess, committed, headers_of, read_topic, send
+from integration_helpers import READING, OurProcess, committed, count_messages, headers_of, read_topic, send
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
 
@@ -91,14 +91,15 @@ def test_killed_in_the_middle_nothing_is_lost(
     kafka: KafkaBroker, topics: dict[str, str], validator: dict[str, str], start_process: Start
 ) -> None:
     """Given a stream, when the validator is killed again and again, then each message is clean at least once."""
-    total, kills = 6000, 4
-    validator["KAFKA_PROPERTIES"] = '{"session.timeout.ms": 6000}'
-    for round_ in range(kills):
-        send(kafka, topics["raw"], [reading(n) for n in range(round_ * 1500, (round_ + 1) * 1500)])
+    total, kills = 40_000, 4
+    validator["KAFKA_SESSION_TIMEOUT_MS"] = "6000"
+    send(kafka, topics["raw"], [reading(n) for n in range(total)])
+    for _ in range(kills):
+        before = count_messages(kafka, topics["clean"])
         process = start_process("consumers", **validator)
-        wanted = round_ * 1500 + 100
-        wait_until(lambda: len(read_topic(kafka, topics["clean"])) >= wanted, hint=lambda: process.log)  # noqa: B023
+        wait_until(lambda: count_messages(kafka, topics["clean"]) > before, interval=0.01, hint=lambda: process.log)  # noqa: B023
         process.kill()
+    assert count_messages(kafka, topics["clean"]) < total, "it was killed in the middle"
     last = start_process("consumers", **validator)
 
     def clean() -> Counter[float]:

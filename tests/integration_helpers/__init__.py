@@ -51,6 +51,16 @@ def read_topic(kafka: KafkaBroker, topic: str) -> list[Message]:
     return sorted(found, key=lambda message: (message.partition() or 0, message.offset() or 0))
 
 
+def count_messages(kafka: KafkaBroker, topic: str) -> int:
+    """Return how many messages ``topic`` has got so far."""
+    client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "counts"})
+    try:
+        numbers = client.list_topics(topic).topics[topic].partitions
+        return sum(client.get_watermark_offsets(TopicPartition(topic, number))[1] for number in numbers)
+    finally:
+        client.close()
+
+
 def headers_of(message: Message) -> dict[str, str]:
     headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
     return {name: (value or b"").decode() for name, value in headers}

@@ -13,6 +13,7 @@ Pure: nothing here knows Kafka. In goes a list of `Item`, out come `Outcome`s; w
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from telemetry import metrics
 from telemetry.codec import encode_json
 from telemetry.dead_letters import Cause
 from telemetry.errors import QueueFull
+from telemetry.names import check_topic_name
 
 TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, QueueFull)
 """Errors that pass by themselves: what they hit is tried again without limit."""
@@ -35,8 +37,8 @@ log = structlog.get_logger(__name__)
 class Handler(Protocol):
     """Any object with ``handle``.
 
-    It may have ``wants_records = True`` to be given `Record`s, and ``setup()`` and ``close()``, which are called before
-    the first message and after the last.
+    It may have ``wants_records = True`` to be given `Record`s, ``wants_bytes = True`` for values as they are in Kafka
+    whatever the consumer decodes, and ``setup()`` and ``close()``, called before the first message and after the last.
     """
 
     def handle(self, payload: Any) -> Any:
@@ -116,12 +118,13 @@ class HandlerCalls:
                 yield from self._run_alone(items)
                 return
             else:
-                for rejected in rejects:
-                    at = rejected.index
-                    if at is None or not 0 <= at < len(items):
-                        yield from self._run_alone(items)
-                        return
-                    items[at].cause = _reject_cause(rejected, items[at].attempts + 1)
+                by_place = {rejected.index: rejected for rejected in rejects}
+                if not by_place.keys() <= set(range(len(items))):
+                    yield from self._run_alone(items)
+                    return
+                for place, rejected in by_place.items():
+                    item = items[place]  # type: ignore[index]  # None is in no range
+                    item.cause = _reject_cause(rejected, item.attempts + 1)
                 yield Outcome(items, outgoing)
                 return
 
@@ -181,18 +184,42 @@ def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
         return [], []
     outgoing: list[Outgoing] = []
     rejects: list[Reject] = []
-    for part in (result,) if isinstance(result, Outgoing | Reject) else result:
+    if inspect.iscoroutine(result):
+        result.close()
+    parts = (result,) if isinstance(result, Outgoing | Reject) else result
+    if not isinstance(parts, Iterable) or isinstance(parts, str | bytes | dict):
+        raise TypeError(f"handle() returns nothing, Outgoing, Reject, or several of these, not {type(result).__name__}")
+    for part in parts:
         if isinstance(part, Outgoing):
-            value = part.value
-            # Encoded here, so that a value which JSON can't hold is the handler's failure and nobody else's.
-            outgoing.append(
-                part if value is None or isinstance(value, bytes) else part._replace(value=encode_json(value))
-            )
+            outgoing.append(_encode(part))
         elif isinstance(part, Reject):
             rejects.append(part)
         else:
-            raise TypeError(f"a handler gives Outgoing or Reject, not {type(part).__name__}")
+            raise TypeError(f"handle() gives Outgoing or Reject, not {type(part).__name__}")
     return outgoing, rejects
+
+
+def _encode(part: Outgoing) -> Outgoing:
+    """Return ``part`` in bytes. Here, so that what Kafka can't take is the handler's failure and nobody else's."""
+    topic, value, key, headers = part
+    if topic is not None:
+        check_topic_name(topic)
+    if isinstance(headers, dict):
+        raise TypeError("Outgoing's headers are pairs of name and value, as a list")
+    return Outgoing(
+        topic,
+        value if value is None or isinstance(value, bytes) else encode_json(value),
+        _to_bytes("key", key),
+        [(name, _to_bytes(f"header {name!r}", content)) for name, content in headers],
+    )
+
+
+def _to_bytes(what: str, content: object) -> bytes | None:
+    if content is None or isinstance(content, bytes):
+        return content
+    if isinstance(content, str):
+        return content.encode()
+    raise TypeError(f"Outgoing's {what} is a string or bytes, not {type(content).__name__}")
 
 
 def _reject_cause(reject: Reject, attempts: int) -> Cause:
@@ -206,4 +233,8 @@ def _class_name(error: BaseException) -> str:
 
 
 def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message can't be shown)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from producers.config import ProducerConfig
 from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES
@@ -30,6 +30,15 @@ class ConsumerConfig(KafkaConfig):
     """How long, in milliseconds, a handler may take before the group gives its partitions away."""
     auto_commit_interval_ms: int = Field(default=5000, ge=1)
     """How often, in milliseconds, stored offsets are committed with commit mode ``auto``."""
+
+    @model_validator(mode="after")
+    def _intervals_fit(self) -> ConsumerConfig:
+        if self.group_protocol == "classic" and self.max_poll_interval_ms < self.session_timeout_ms:
+            raise ValueError(
+                f"KAFKA_MAX_POLL_INTERVAL_MS is {self.max_poll_interval_ms}: it must not be less than "
+                f"KAFKA_SESSION_TIMEOUT_MS, which is {self.session_timeout_ms}"
+            )
+        return self
 
     def _own_properties(self) -> dict[str, PropertyValue]:
         ours: dict[str, PropertyValue] = {

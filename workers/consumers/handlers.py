@@ -44,7 +44,7 @@ def load_handler(name: str, *, file: str | None = None, options: Mapping[str, An
         raise HandlerError("HandlerNotFound", f"{origin} has no class {class_name!r}; {_classes_of(module)}")
     try:
         handler = cls(**(options or {}))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HandlerError("HandlerFailed", f"{class_name}(…) failed: {_describe(error)}") from error
     if not callable(getattr(handler, "handle", None)):
         raise HandlerError("HandlerNotFound", f"{origin}:{class_name} has no method handle(payload)")
@@ -57,7 +57,7 @@ def set_up(handler: Handler) -> None:
     if setup is not None:
         try:
             setup()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise HandlerError("HandlerFailed", f"setup() failed: {_describe(error)}") from error
 
 
@@ -68,7 +68,7 @@ def _import(name: str) -> ModuleType:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise HandlerError("HandlerNotFound", f"there is no module {error.name!r} in this image") from error
         raise HandlerError("HandlerFailed", f"importing {name} failed: {_describe(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HandlerError("HandlerFailed", f"importing {name} failed: {_describe(error)}") from error
 
 
@@ -82,7 +82,7 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HandlerError("HandlerFailed", f"importing {path.name} failed: {_describe(error)}") from error
     return module
 

@@ -70,7 +70,7 @@ class KafkaConsumer:
         self._config = config
         self._topics = _checked(topics)
         self._timeout = consume_timeout
-        self._decode = decode_json
+        self._decode = decode_json and not getattr(handler, "wants_bytes", False)
         self._batch = consume_batch
         self._commit_each = commit == "manual"
         # Without batches and with a commit after each iteration, an iteration is one message.
@@ -358,6 +358,8 @@ def _names(partitions: Iterable[TopicPartition]) -> list[str]:
 def _checked(topics: Sequence[str]) -> list[str]:
     if isinstance(topics, str) or not topics:
         raise ConfigurationError("topics: give a list of at least one topic's name")
+    if len(set(topics)) < len(topics):
+        raise ConfigurationError("topics: one comes twice")
     try:
         return [check_topic_name(topic) for topic in topics]
     except ValueError as error:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from telemetry.dead_letters import Stage
 from telemetry.headers import Headers, get_header
 
+_LONGEST_AFTER = 86_400
+
 
 class Record(NamedTuple):
     """One message with what Kafka knows of it.
@@ -46,6 +48,10 @@ class Reject(Exception):
     """
 
     def __init__(self, reason: str, message: str, index: int | None = None, *, stage: Stage = "handle") -> None:
+        if not isinstance(reason, str) or not isinstance(message, str):
+            raise TypeError("Reject takes a reason and a message, both strings")
+        if index is not None and (not isinstance(index, int) or isinstance(index, bool)):
+            raise TypeError(f"Reject's index is the message's place in its batch, a number: not {index!r}")
         super().__init__(message)
         self.reason = reason
         self.index = index
@@ -59,5 +65,7 @@ class RetryLater(Exception):
     """
 
     def __init__(self, message: str = "", after: float | None = None) -> None:
+        if after is not None and not 0 <= after <= _LONGEST_AFTER:
+            raise ValueError(f"RetryLater's after is a number of seconds from 0 to {_LONGEST_AFTER}, not {after!r}")
         super().__init__(message)
         self.after = after

@@ -6,6 +6,7 @@ variable means; a value that can't work is refused at start with the variable's 
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from telemetry.names import TopicName
+
+_NUMBER = re.compile(r"\s*[-+]?[0-9.]+\s*")
 
 
 class WorkerSettings(BaseSettings):
@@ -52,6 +55,21 @@ class WorkerSettings(BaseSettings):
     def _split_topics(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("topics")
+    @classmethod
+    def _are_different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a topic comes twice")
+        return value
+
+    @field_validator("start_from", mode="before")
+    @classmethod
+    def _is_no_number(cls, value: object) -> object:
+        # pydantic would take it for seconds since 1970.
+        if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
+            raise ValueError("must be earliest, latest or an RFC 3339 time such as 2026-02-20T22:45:00Z")
         return value
 
     @field_validator("start_from")

@@ -21,6 +21,7 @@ class TelemetryValidator:
     """
 
     wants_records = True
+    wants_bytes = True
 
     def handle(self, payload: Record | list[Record]) -> Iterator[Outgoing | Reject]:
         """Yield, for one record or a batch, the clean message or the reject of each."""

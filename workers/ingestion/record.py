@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ingestion.topic_filters import compile_filter
 from telemetry import headers as h
 from telemetry.codec import decode_json
 from telemetry.errors import InvalidTelemetry
@@ -30,18 +31,13 @@ class DeviceTemplate:
     """Finds the device's id in an MQTT topic: ``telemetry/{device}``, ``+/devices/{device}/#``."""
 
     def __init__(self, template: str) -> None:
-        pattern = "/".join(_LEVELS.get(level, re.escape(level)) for level in template.split("/"))
-        # '#' stands for its parent level too (MQTT 5 §4.7.1.2).
-        self._pattern = re.compile(pattern.removesuffix("/.*") + "(?:/.*)?" if pattern.endswith("/.*") else pattern)
+        self._pattern = compile_filter(template, **{"{device}": "(?P<device>[^/]*)"})
 
     def find(self, topic: str) -> str | None:
         """Return the device that ``topic`` names, or None where it names none or no valid one."""
         match = self._pattern.fullmatch(topic)
         device = match["device"] if match else None
         return device if device is not None and find_device_problem(device) is None else None
-
-
-_LEVELS = {"{device}": "(?P<device>[^/]*)", "+": "[^/]*", "#": ".*"}
 
 
 def build_mqtt_record(

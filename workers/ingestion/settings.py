@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ingestion.topic_filters import check_filter, compile_filter
 from telemetry.names import TOPIC_DLQ, TOPIC_RAW, TopicName
 
 _WEEK = 7 * 24 * 3600
@@ -17,7 +18,9 @@ _ORDINAL = re.compile(r"-([0-9]+)$")
 class IngestionSettings(BaseSettings):
     """Where messages go (``INGESTION_*``)."""
 
-    model_config = SettingsConfigDict(env_prefix="INGESTION_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="INGESTION_", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     topic: TopicName = TOPIC_RAW
     """Topic for what comes in, as it came."""
@@ -28,7 +31,9 @@ class IngestionSettings(BaseSettings):
 class MqttSettings(BaseSettings):
     """How to reach the MQTT broker and what to ask it for (``MQTT_*``)."""
 
-    model_config = SettingsConfigDict(env_prefix="MQTT_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MQTT_", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     host: str = "localhost"
     """Name or address of the broker."""
@@ -70,7 +75,7 @@ class MqttSettings(BaseSettings):
         if not value:
             raise ValueError("give at least one topic filter, for example telemetry/+")
         for topic_filter in value:
-            _check_filter(topic_filter)
+            check_filter(topic_filter)
         return value
 
     @field_validator("device_template")
@@ -78,8 +83,22 @@ class MqttSettings(BaseSettings):
     def _check_template(cls, value: str) -> str:
         if value.split("/").count("{device}") != 1 or value.count("{") != 1:
             raise ValueError("one level of the template must be {device}, for example telemetry/{device}")
-        _check_filter(value)
+        check_filter(value)
         return value
+
+    @model_validator(mode="after")
+    def _mark_is_no_telemetry(self) -> MqttSettings:
+        mark = self.ready_topic
+        if mark is None:
+            return self
+        if "+" in mark or "#" in mark:
+            raise ValueError(f"MQTT_READY_TOPIC is {mark!r}: it must be one topic, without wildcards")
+        for topic_filter in self.topics:
+            if compile_filter(topic_filter).fullmatch(mark):
+                raise ValueError(
+                    f"MQTT_READY_TOPIC {mark!r} matches {topic_filter!r} of MQTT_TOPICS: the mark would be ingested"
+                )
+        return self
 
     @model_validator(mode="after")
     def _password_has_user(self) -> MqttSettings:
@@ -99,13 +118,3 @@ class MqttSettings(BaseSettings):
         """The replica's number, from the end of the client id (``…-2``); 0 where there is none."""
         found = _ORDINAL.search(self.client_id)
         return int(found[1]) if found else 0
-
-
-def _check_filter(topic_filter: str) -> None:
-    """Raise ValueError unless the wildcards stand where MQTT 5 §4.7.1 allows them."""
-    levels = topic_filter.split("/")
-    for place, level in enumerate(levels):
-        if "#" in level and (level != "#" or place != len(levels) - 1):
-            raise ValueError(f"{topic_filter!r}: '#' must be the whole last level")
-        if "+" in level and level != "+":
-            raise ValueError(f"{topic_filter!r}: '+' must be a whole level")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -23,8 +24,15 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def encode_json(value: object) -> bytes:
-    """Return ``value`` as UTF-8 JSON. Raises TypeError where it holds something that JSON has no word for."""
-    return orjson.dumps(value)
+    """Return ``value`` as UTF-8 JSON.
+
+    Raises TypeError where it holds something that JSON has no word for, and ValueError for NaN and Infinity.
+    """
+    encoded = orjson.dumps(value)
+    # orjson writes a float that is not finite as null, in silence.
+    if b"null" in encoded:
+        _refuse_non_finite(value, "$")
+    return encoded
 
 
 def decode_json(value: bytes) -> Any:
@@ -53,6 +61,17 @@ def decode_strict_json(value: bytes) -> Any:
     if b"\\" in value or value.count(b":") != _count_colons(document):
         _refuse_duplicates(value)
     return document
+
+
+def _refuse_non_finite(value: object, path: str) -> None:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{path} is {value}: JSON has only finite numbers")
+    if isinstance(value, dict):
+        for name, child in value.items():
+            _refuse_non_finite(child, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        for place, child in enumerate(value):
+            _refuse_non_finite(child, f"{path}[{place}]")
 
 
 def measure_depth(value: bytes) -> int:

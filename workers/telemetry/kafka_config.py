@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PropertyValue = str | int | float | bool
@@ -14,7 +14,9 @@ PropertyValue = str | int | float | bool
 class KafkaConfig(BaseSettings):
     """How to reach Kafka (``KAFKA_*``). Keyword arguments override the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="KAFKA_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="KAFKA_", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
     """Brokers to ask first, ``host:port``, comma-separated."""
@@ -34,8 +36,18 @@ class KafkaConfig(BaseSettings):
     """Path of the client's certificate, for mutual TLS."""
     ssl_key_location: str | None = None
     """Path of the client's private key, for mutual TLS."""
-    properties: dict[str, PropertyValue] = Field(default_factory=dict)
-    """Further librdkafka properties, a JSON object; they win over ours."""
+    properties: dict[str, PropertyValue] = Field(default_factory=dict, repr=False)
+    """Further librdkafka properties, a JSON object; they win over ours, and may hold secrets."""
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _properties_are_flat(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            raise ValueError("must be a JSON object of librdkafka's properties")  # noqa: TRY004  # pydantic's protocol
+        for name, setting in value.items():
+            if not isinstance(setting, str | int | float | bool):
+                raise ValueError(f"{name!r} must be a string, a number or a boolean")  # noqa: TRY004
+        return value
 
     @model_validator(mode="after")
     def _sasl_is_whole(self) -> KafkaConfig:

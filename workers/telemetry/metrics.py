@@ -27,7 +27,7 @@ CONSUMER_HELD_PARTITIONS = Gauge(
 )
 INGESTION_MESSAGES = Counter(
     "iothub_ingestion_messages_total",
-    "Messages that came in, by source (mqtt, http) and outcome: accepted, too_large, redelivered_later.",
+    "Messages that came in, by source (mqtt, http) and outcome: accepted, too_large, failed.",
     ["source", "outcome"],
 )
 INGESTION_ACK_SECONDS = Histogram(

@@ -30,6 +30,8 @@ EX_TEMPFAIL = 75
 EX_CONFIG = 78
 """It can't ever work as it is configured."""
 
+_MOST_LAST_WORDS = 4096
+
 TERMINATION_LOG = Path("/dev/termination-log")
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,14 @@ def find_version() -> str:
         return os.environ.get("IOT_HUB_VERSION", "unknown")
 
 
+def build_last_words(reason: str, message: str) -> bytes:
+    """Return the JSON for the termination log, cut to the 4096 bytes that Kubernetes keeps."""
+    message = message.encode("utf-8", "replace").decode()
+    while len(words := orjson.dumps({"reason": reason, "message": message})) > _MOST_LAST_WORDS:
+        message = message[: len(message) * 3 // 4] + "…"
+    return words
+
+
 def report_failure(error: IotHubError, *, termination_log: Path = TERMINATION_LOG) -> int:
     """Log why the process ends, leave ``{"reason", "message"}`` for the operator, and return the exit code."""
     if isinstance(error, ConfigurationError):
@@ -86,6 +96,6 @@ def report_failure(error: IotHubError, *, termination_log: Path = TERMINATION_LO
         code, reason = EX_SOFTWARE, "Crashed" if type(error) is IotHubError else type(error).__name__
     log.error("process ends", reason=reason, problem=str(error), exit_code=code)
     if termination_log.exists() and os.access(termination_log, os.W_OK):
-        termination_log.write_bytes(orjson.dumps({"reason": reason, "message": str(error)[:2000]}))
+        termination_log.write_bytes(build_last_words(reason, str(error)))
     sys.stderr.flush()
     return code

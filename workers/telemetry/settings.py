@@ -49,6 +49,7 @@ def _describe(cls: type[BaseSettings], problem: object) -> str:
     if problem["type"] == "missing":
         return f"{name}: is required and not set"
     field = cls.model_fields.get(str(location[0]))
-    if field is not None and SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ())):
+    secret = field is not None and SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ()))
+    if secret or (field is not None and not field.repr):
         return f"{name}: {sentence}"
     return f"{name}: {sentence} (it is {str(problem['input'])[:_SHOWN_CHARACTERS]!r})"

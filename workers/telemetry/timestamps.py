@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 _TEXT = re.compile(
     r"(?P<minute>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2})"
     r"(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?)?"
-    r"(?P<zone>[Zz]|[+-][0-9]{2}:[0-9]{2})?"
+    r"(?P<zone>[Zz]|[+-][0-9]{2}:[0-5][0-9])?"
 )
 # Seconds reach this number in the year 5138, milliseconds passed it in March 1973.
 _FIRST_MILLISECONDS = 100_000_000_000
@@ -52,10 +52,9 @@ def _parse_text(text: str) -> datetime:
 
 
 def _parse_number(number: float) -> datetime:
-    seconds = number / 1000 if number >= _FIRST_MILLISECONDS else number
     if number < 0:
         raise ValueError(f"{number!r} lies before 1970; write {_FORMS}")
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(number / 1000 if number >= _FIRST_MILLISECONDS else number, UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"{number!r} is too large for milliseconds since 1970") from error
+        raise ValueError(f"{str(number)[:24]} is too large for milliseconds since 1970") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from telemetry.names import TopicName
@@ -31,6 +31,15 @@ class TopicsFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     topics: tuple[WantedTopic, ...] = Field(min_length=1)
+
+    @field_validator("topics")
+    @classmethod
+    def _are_different(cls, value: tuple[WantedTopic, ...]) -> tuple[WantedTopic, ...]:
+        names = [topic.name for topic in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"asked for twice: {', '.join(twice)}")
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ _FIELDS = frozenset({"schema_version", "device", "metrics", "ts"})
 def parse_v1(document: dict[str, Any], device: str | None) -> Telemetry:
     """Return the message in ``document``, sent by ``device`` where the transport knows it. Raises InvalidTelemetry."""
     said = document.get("device", device)
-    if said is None:
+    if said is None and "device" not in document:
         raise InvalidTelemetry("missing_field", "the field 'device' is missing, and nothing else names the device")
     problem = find_device_problem(said)
     if problem is not None:
