@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections import Counter
@@ -265,6 +266,29 @@ def test_what_a_handler_yields_is_in_kafka_before_the_offset_moves(
         (b'{"n":4}', b"k1", {"id": "1"}),
     ]
     assert committed(kafka, group, topic, 3)[0] == 2
+
+
+def test_an_output_that_kafka_never_takes_costs_only_its_message(
+    kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    """Given a handler that makes too much of one message, then that is a dead letter, and the partition goes on."""
+    (output,) = kafka.create_topics([unique("clean")], partitions=1)
+    send(kafka, topic, [b"1", b"2", b"3"], partition=0)
+
+    class Inflate:
+        def handle(self, payload: list[int]) -> list[Outgoing]:
+            return [Outgoing(value=os.urandom(3_000_000 if number == 2 else 10)) for number in payload]
+
+    group = unique("group")
+    running = run_consumer(
+        group=group, topics=[topic], handler=Inflate(), consume_batch=True, output_topic=output, dlq_topic=dlq
+    )
+    wait_until(lambda: len(read_topic(kafka, dlq)) == 1)
+    wait_until(lambda: committed(kafka, group, topic, 3)[0] == 3)
+    running.stop()
+    (letter,) = read_topic(kafka, dlq)
+    assert letter.value() == b"2"
+    assert headers_of(letter)["dlq.reason"] == "output_refused"
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])

@@ -58,16 +58,21 @@ def validator(kafka: KafkaBroker, topics: dict[str, str], unique: Callable[[str]
 def test_the_validator_sorts_raw_into_clean_and_dead(
     kafka: KafkaBroker, topics: dict[str, str], validator: dict[str, str], start_process: Start
 ) -> None:
-    damaged = {b'{"schema_version":1': "not_json", b'{"schema_version":2}': "unsupported_schema_version"}
+    grows = READING[:-1] + b',"x":[' + b"1e15," * 200_000 + b"0]}"
+    damaged = {
+        grows: "too_large",
+        b'{"schema_version":1': "not_json",
+        b'{"schema_version":2}': "unsupported_schema_version",
+    }
     send(kafka, topics["raw"], [*damaged, READING])
     process = start_process("consumers", **validator)
 
-    wait_until(lambda: len(read_topic(kafka, topics["dlq"])) == 2, hint=lambda: process.log)
+    wait_until(lambda: len(read_topic(kafka, topics["dlq"])) == 3, hint=lambda: process.log)
     wait_until(lambda: len(read_topic(kafka, topics["clean"])) == 1, hint=lambda: process.log)
     assert get(process.port, "/readyz")[0] == 200
     assert get(process.port, "/healthz")[0] == 200
     metrics = get(process.port, "/metrics")[1]
-    assert f'iothub_consumer_messages_total{{outcome="dead_lettered",topic="{topics["raw"]}"}} 2.0' in metrics
+    assert f'iothub_consumer_messages_total{{outcome="dead_lettered",topic="{topics["raw"]}"}} 3.0' in metrics
     assert 'iothub_consumer_dead_letters_total{reason="not_json"} 1.0' in metrics
     assert process.terminate() == 0
 
@@ -79,12 +84,12 @@ def test_the_validator_sorts_raw_into_clean_and_dead(
         "metrics": {"temperature": 20.5},
         "ts": "2026-02-20T22:45:00Z",
     }
-    assert headers_of(clean)["id"] == "2"
+    assert headers_of(clean)["id"] == "3"
     assert headers_of(clean)["raw_topic"] == topics["raw"]
     letters = {letter.value(): headers_of(letter) for letter in read_topic(kafka, topics["dlq"])}
     assert {value: headers["dlq.reason"] for value, headers in letters.items()} == damaged
     assert {headers["__connect.errors.stage"] for headers in letters.values()} == {"validate"}
-    assert sum(committed(kafka, validator["KAFKA_GROUP_ID"], topics["raw"], 3).values()) == 3
+    assert sum(committed(kafka, validator["KAFKA_GROUP_ID"], topics["raw"], 3).values()) == 4
 
 
 def test_killed_in_the_middle_nothing_is_lost(

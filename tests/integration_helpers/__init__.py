@@ -67,7 +67,7 @@ def headers_of(message: Message) -> dict[str, str]:
 
 
 def send(kafka: KafkaBroker, topic: str, values: list[bytes], *, partition: int | None = None) -> None:
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "message.max.bytes": 2_000_000})
     for number, value in enumerate(values):
         chosen = PARTITION_UA if partition is None else partition
         producer.produce(topic, value, key=f"k{number}", headers={"id": f"{number}"}, partition=chosen)

@@ -26,6 +26,7 @@ from telemetry import metrics
 from telemetry.codec import encode_json
 from telemetry.dead_letters import Cause
 from telemetry.errors import QueueFull
+from telemetry.headers import check_header_names
 from telemetry.names import check_topic_name
 
 TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, QueueFull)
@@ -84,12 +85,14 @@ class HandlerCalls:
     def run(self, items: Sequence[Item], *, isolate: bool = False) -> Iterator[Outcome]:
         """Yield the outcomes of ``items``, in order within a partition; fewer than all once a stop was asked for.
 
-        Items that have a cause already (they could not be decoded) are passed through and not handed over. With
+        Items that have a cause already (they could not be decoded) are passed through and not handed over; those that
+        were done in an earlier try are left out. With
         ``isolate`` a batch handler gets lists of one.
         """
-        live = [item for item in items if item.cause is None]
-        if len(live) != len(items):
-            yield Outcome([item for item in items if item.cause is not None])
+        undone = [item for item in items if not item.done]
+        live = [item for item in undone if item.cause is None]
+        if len(live) != len(undone):
+            yield Outcome([item for item in undone if item.cause is not None])
         if self._batch and not isolate and len(live) > 1:
             yield from self._run_together(live)
         else:
@@ -174,9 +177,24 @@ class HandlerCalls:
         started = time.perf_counter()
         try:
             return _sort_results(self._handle(payloads if self._batch else payloads[0]))
+        except SystemExit as error:
+            # A worker ends when it is told to, not when a message makes a handler say so.
+            raise RuntimeError(f"the handler called sys.exit({error.code!r})") from error
         finally:
             metrics.CONSUMER_HANDLE_SECONDS.observe(time.perf_counter() - started)
             metrics.CONSUMER_BATCH_SIZE.observe(len(items))
+
+
+def blame(outcome: Outcome, error: Exception) -> None:
+    """Hold it against the messages of ``outcome`` that Kafka will never take what came of them.
+
+    Alone, a message is a dead letter for it; of several, each is handed over alone first, to find which it is.
+    """
+    for item in outcome.items:
+        item.attempts += 1
+    if len(outcome.items) == 1 and outcome.items[0].cause is None:
+        (item,) = outcome.items
+        item.cause = Cause("output_refused", _sentence(error), "handle", _class_name(error), item.attempts)
 
 
 def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
@@ -206,6 +224,7 @@ def _encode(part: Outgoing) -> Outgoing:
         check_topic_name(topic)
     if isinstance(headers, dict):
         raise TypeError("Outgoing's headers are pairs of name and value, as a list")
+    check_header_names(headers)
     return Outgoing(
         topic,
         value if value is None or isinstance(value, bytes) else encode_json(value),

@@ -17,7 +17,7 @@ import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.calls import Handler, HandlerCalls, Item, Outcome
+from consumers.calls import Handler, HandlerCalls, Item, Outcome, blame
 from consumers.config import ConsumerConfig
 from consumers.holds import Holds, Partition
 from consumers.outputs import Outputs
@@ -146,7 +146,7 @@ class KafkaConsumer:
         """Return the next messages: those of a partition whose waiting is over, else new ones. Empty after a wait."""
         due = self._holds.take_due()
         if due is not None:
-            return [item for item in due[1].items if not item.done], due[1].isolate
+            return due[1].items, due[1].isolate
         self._collect(client)
         messages, self._inbox = self._inbox, []
         return [self._make_item(message) for message in messages], False
@@ -220,6 +220,8 @@ class KafkaConsumer:
             if not self._outputs.has_failed(outcome):
                 for item in outcome.items:
                     item.done = True
+            elif (refusal := self._outputs.find_refusal(outcome)) is not None:
+                blame(outcome, refusal)
         self._outputs.clear()
         # 3. Per partition, move the offset over the messages that are done; hold the rest and whatever is behind it.
         by_partition: dict[Partition, list[Item]] = {}

@@ -15,6 +15,9 @@ from producers.kafka_producer import KafkaProducer
 from telemetry.dead_letters import build_dead_letter
 from telemetry.errors import DeliveryError, FatalKafkaError, HandlerError
 
+_NEVER = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD"})
+"""librdkafka's names of errors that the same message meets each time."""
+
 _Built = tuple[str, str | bytes | None, Any, Sequence[tuple[str, str | bytes | None]]]
 
 
@@ -26,7 +29,7 @@ class Outputs:
         self._output_topic = output_topic
         self.dlq_topic = dlq_topic
         self._producer: KafkaProducer | None = None
-        self._failed: set[int] = set()
+        self._failed: dict[int, DeliveryError] = {}
         self.problem: str | None = None
         """Why Kafka does not take what was last sent, or None."""
 
@@ -36,8 +39,10 @@ class Outputs:
         for topic, key, value, headers in self._build_messages(outcome, group=group, at=at):
             try:
                 self._get_producer(topic).produce(value, key, headers, topic=topic, on_delivery=report)
-            except (DeliveryError, FatalKafkaError) as error:
-                self._fail(id(outcome), str(error))
+            except DeliveryError as error:
+                self._fail(id(outcome), error)
+            except FatalKafkaError as error:
+                self._fail(id(outcome), DeliveryError(str(error), code="_FATAL", fatal=True))
 
     def flush(self, timeout: float) -> int:
         """Wait up to ``timeout`` seconds for deliveries; return how many are still to come."""
@@ -56,6 +61,11 @@ class Outputs:
     def has_failed(self, outcome: Outcome) -> bool:
         """Return whether something of ``outcome`` is not in Kafka."""
         return id(outcome) in self._failed
+
+    def find_refusal(self, outcome: Outcome) -> DeliveryError | None:
+        """Return why Kafka will never take something of ``outcome``, or None where trying again may help."""
+        error = self._failed.get(id(outcome))
+        return error if error is not None and error.code in _NEVER else None
 
     def clear(self) -> None:
         """Forget the failures of an iteration that is over, and a producer that can't go on."""
@@ -105,8 +115,9 @@ class Outputs:
 
     def _delivered(self, outcome: int, error: DeliveryError | None, _: Message) -> None:
         if error is not None:
-            self._fail(outcome, str(error))
+            self._fail(outcome, error)
 
-    def _fail(self, outcome: int, problem: str) -> None:
-        self._failed.add(outcome)
-        self.problem = problem
+    def _fail(self, outcome: int, error: DeliveryError) -> None:
+        if error.code in _NEVER or outcome not in self._failed:
+            self._failed[outcome] = error
+        self.problem = str(error)

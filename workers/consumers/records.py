@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from telemetry.dead_letters import Stage
 from telemetry.headers import Headers, get_header
@@ -47,15 +47,22 @@ class Reject(Exception):
     that breaks a rule of its schema (``validate``) from one that a handler can't do anything with.
     """
 
+    # For subclasses whose __init__ does not call this one.
+    reason = "rejected"
+    index: int | None = None
+    stage: Stage = "handle"
+
     def __init__(self, reason: str, message: str, index: int | None = None, *, stage: Stage = "handle") -> None:
         if not isinstance(reason, str) or not isinstance(message, str):
             raise TypeError("Reject takes a reason and a message, both strings")
         if index is not None and (not isinstance(index, int) or isinstance(index, bool)):
             raise TypeError(f"Reject's index is the message's place in its batch, a number: not {index!r}")
+        if stage not in get_args(Stage):
+            raise ValueError(f"Reject's stage is one of {', '.join(get_args(Stage))}, not {stage!r}")
         super().__init__(message)
         self.reason = reason
         self.index = index
-        self.stage: Stage = stage
+        self.stage = stage
 
 
 class RetryLater(Exception):
@@ -63,6 +70,8 @@ class RetryLater(Exception):
 
     Nothing is skipped meanwhile, and it does not count as a failed attempt.
     """
+
+    after: float | None = None
 
     def __init__(self, message: str = "", after: float | None = None) -> None:
         if after is not None and not 0 <= after <= _LONGEST_AFTER:

@@ -9,7 +9,7 @@ from consumers.records import Outgoing, Record, Reject
 from consumers.worker import run_worker
 from telemetry import headers as h
 from telemetry.errors import InvalidTelemetry
-from telemetry.names import TOPIC_CLEAN, TOPIC_DLQ, TOPIC_RAW
+from telemetry.names import MAX_MESSAGE_BYTES, TOPIC_CLEAN, TOPIC_DLQ, TOPIC_RAW
 from telemetry.schema import parse_telemetry
 
 
@@ -27,7 +27,7 @@ class TelemetryValidator:
         """Yield, for one record or a batch, the clean message or the reject of each."""
         for index, record in enumerate(payload if isinstance(payload, list) else [payload]):
             try:
-                message = parse_telemetry(record.value, record.header(h.DEVICE))
+                device, value = _normalise(record)
             except InvalidTelemetry as error:
                 reject = Reject(error.reason, str(error), index, stage="validate")
                 reject.__cause__ = error
@@ -38,7 +38,19 @@ class TelemetryValidator:
                     (h.RAW_PARTITION, b"%d" % record.partition),
                     (h.RAW_OFFSET, b"%d" % record.offset),
                 )
-                yield Outgoing(None, message.encode(), message.device, (*record.headers, *place))
+                yield Outgoing(None, value, device, (*record.headers, *place))
+
+
+def _normalise(record: Record) -> tuple[str, bytes]:
+    """Return the device and the clean value of a raw record."""
+    message = parse_telemetry(record.value, record.header(h.DEVICE))
+    value = message.encode()
+    # 1e15 becomes 1000000000000000.0: what fitted into the raw topic may not fit into the clean one.
+    if len(value) > MAX_MESSAGE_BYTES:
+        raise InvalidTelemetry(
+            "too_large", f"in its normal form the message has {len(value)} bytes, more than {MAX_MESSAGE_BYTES}"
+        )
+    return message.device, value
 
 
 if __name__ == "__main__":

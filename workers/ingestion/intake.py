@@ -19,9 +19,7 @@ from producers.kafka_producer import KafkaProducer
 from telemetry import metrics
 from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES, Cause, build_dead_letter
 from telemetry.errors import DeliveryError, FatalKafkaError
-
-MAX_PAYLOAD_BYTES = 1024 * 1024
-"""Largest payload for the raw topic, whose ``max.message.bytes`` is 64 KiB more, for key and headers."""
+from telemetry.names import MAX_MESSAGE_BYTES
 
 OnTaken = Callable[[DeliveryError | None], None]
 """Called once per message, with None when Kafka has it; else nobody has it but the sender."""
@@ -42,7 +40,7 @@ class Intake:
 
     def submit(self, record: RawRecord, on_taken: OnTaken) -> None:
         """Send ``record``; ``on_taken`` is called from `poll`, `flush`, a later `submit`, or at once if it can't go."""
-        if len(record.value) > MAX_PAYLOAD_BYTES:
+        if len(record.value) > MAX_MESSAGE_BYTES:
             self._submit_too_large(record, on_taken)
             return
 
@@ -85,7 +83,7 @@ class Intake:
     def _submit_too_large(self, record: RawRecord, on_taken: OnTaken) -> None:
         cause = Cause(
             reason="too_large",
-            message=f"the message has {len(record.value)} bytes, {self._settings.topic} takes {MAX_PAYLOAD_BYTES}",
+            message=f"the message has {len(record.value)} bytes, {self._settings.topic} takes {MAX_MESSAGE_BYTES}",
             stage="ingest",
             error_class="ingestion.intake.TooLarge",
         )

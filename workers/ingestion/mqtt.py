@@ -233,7 +233,7 @@ class MqttIngestion:
     def _publish_mark(self) -> None:
         """Say, retained, that the session exists. It expires before the session can, and is refreshed until then."""
         self._marked = time.monotonic()
-        if self._settings.ready_topic is None or self._settings.ordinal > 0:
+        if self._settings.ordinal > 0:
             return
         properties = Properties(PacketTypes.PUBLISH)
         properties.MessageExpiryInterval = self._settings.session_expiry_seconds

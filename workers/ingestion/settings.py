@@ -59,7 +59,7 @@ class MqttSettings(BaseSettings):
     """How long, in seconds, the broker keeps the session, and what comes in for it, while nobody is connected."""
     keepalive_seconds: int = Field(default=30, ge=5, le=65_535)
     """How long, in seconds, a silent connection may be before the broker takes it for dead."""
-    ready_topic: str | None = "iot-hub/ingestion/ready"
+    ready_topic: str = Field(default="iot-hub/ingestion/ready", min_length=1)
     """Topic of the retained mark that says: the session exists, so devices may publish."""
 
     @field_validator("topics", mode="before")
@@ -89,8 +89,6 @@ class MqttSettings(BaseSettings):
     @model_validator(mode="after")
     def _mark_is_no_telemetry(self) -> MqttSettings:
         mark = self.ready_topic
-        if mark is None:
-            return self
         if "+" in mark or "#" in mark:
             raise ValueError(f"MQTT_READY_TOPIC is {mark!r}: it must be one topic, without wildcards")
         for topic_filter in self.topics:

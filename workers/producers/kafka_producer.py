@@ -16,6 +16,7 @@ from producers.config import ProducerConfig
 from telemetry import metrics
 from telemetry.codec import encode_json
 from telemetry.errors import ConfigurationError, DeliveryError, FatalKafkaError, QueueFull
+from telemetry.headers import check_header_names
 from telemetry.names import check_topic_name
 
 OnDelivery = Callable[[DeliveryError | None, Message], None]
@@ -67,8 +68,9 @@ class KafkaProducer:
         if self._fatal is not None:
             raise FatalKafkaError(f"the producer can't go on, make a new one: {self._fatal}")
         payload = value if value is None or isinstance(value, bytes) else encode_json(value)
-        if headers is not None and not isinstance(headers, list):
-            headers = list(headers)
+        if headers is not None:
+            headers = headers if isinstance(headers, list) else list(headers)
+            check_header_names(headers)
         report = self._delivered if on_delivery is None else partial(self._delivered_to, on_delivery)
         target = topic or self.topic
         deadline: float | None = None

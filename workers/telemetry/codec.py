@@ -6,6 +6,7 @@ second time, slowly, only to say why.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from math import isfinite
@@ -66,6 +67,8 @@ def decode_strict_json(value: bytes) -> Any:
 def _refuse_non_finite(value: object, path: str) -> None:
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"{path} is {value}: JSON has only finite numbers")
+    if dataclasses.is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         for name, child in value.items():
             _refuse_non_finite(child, f"{path}.{name}")

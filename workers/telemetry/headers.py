@@ -56,6 +56,15 @@ def without(headers: Headers | None, names: Iterable[str]) -> list[tuple[str, by
     return [header for header in headers or () if header[0] not in left_out]
 
 
+def check_header_names(headers: Iterable[tuple[str, object]]) -> None:
+    """Raise TypeError or UnicodeEncodeError for a name that Kafka can't take; librdkafka's client would crash on it."""
+    for name, _ in headers:
+        if not isinstance(name, str):
+            raise TypeError(f"a header's name is a string, not {type(name).__name__}")
+        if not name.isascii():
+            name.encode()
+
+
 def derive_id(origin: str, payload: bytes) -> str:
     """Return the id of a message that brings none: 128 bits of SHA-256 over where it came from and its bytes, in hex.
 

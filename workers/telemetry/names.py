@@ -1,4 +1,4 @@
-"""What Kafka takes as a topic's name, and the names of our own topics."""
+"""What Kafka takes as a topic's name; the names of our own topics, and what fits into them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pydantic import AfterValidator
 TOPIC_RAW = "telemetry.raw"
 TOPIC_CLEAN = "telemetry.clean"
 TOPIC_DLQ = "telemetry.dlq"
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""Largest value for the raw and the clean topic, whose ``max.message.bytes`` is 64 KiB more, for key and headers."""
 
 _TOPIC_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _TOPIC_MAX_LENGTH = 249

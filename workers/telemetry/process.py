@@ -79,7 +79,7 @@ def find_version() -> str:
 def build_last_words(reason: str, message: str) -> bytes:
     """Return the JSON for the termination log, cut to the 4096 bytes that Kubernetes keeps."""
     message = message.encode("utf-8", "replace").decode()
-    while len(words := orjson.dumps({"reason": reason, "message": message})) > _MOST_LAST_WORDS:
+    while len(words := orjson.dumps({"reason": reason[:100], "message": message})) > _MOST_LAST_WORDS:
         message = message[: len(message) * 3 // 4] + "…"
     return words
 
