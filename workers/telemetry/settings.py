@@ -7,6 +7,7 @@ import warnings
 from typing import Any, TypeVar
 
 from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsError
 
 from telemetry.errors import ConfigurationError
@@ -26,7 +27,7 @@ def load_settings(cls: type[SettingsT], **given: Any) -> SettingsT:
             warnings.simplefilter("ignore", UserWarning)
             return cls(**given)
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_describe(cls, problem) for problem in error.errors())) from None
+        raise ConfigurationError("; ".join(_describe(cls, problem) for problem in real_problems(error))) from None
     except SettingsError as error:
         # The name of the field stands in pydantic-settings' own sentence: 'error parsing value for field "x" …'.
         found = re.search(r'field "(\w+)"', str(error))
@@ -34,13 +35,19 @@ def load_settings(cls: type[SettingsT], **given: Any) -> SettingsT:
         raise ConfigurationError(f"{name}: must be JSON ({error.__cause__ or error})") from None
 
 
+def real_problems(error: ValidationError) -> list[ErrorDetails]:
+    """Return the error's problems without those that only follow: a list counts as too short for its bad items."""
+    problems = error.errors()
+    bad_items = {problem["loc"][:-1] for problem in problems}
+    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in bad_items]
+
+
 def variable_name(cls: type[BaseSettings], field: str) -> str:
     """Return the environment variable that sets ``field`` of ``cls``."""
     return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
 
 
-def _describe(cls: type[BaseSettings], problem: object) -> str:
-    assert isinstance(problem, dict)  # noqa: S101  # pydantic's ErrorDetails is a TypedDict
+def _describe(cls: type[BaseSettings], problem: ErrorDetails) -> str:
     location = problem["loc"]
     if not location:
         return str(problem["msg"]).removeprefix("Value error, ")

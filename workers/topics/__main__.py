@@ -29,7 +29,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from telemetry.errors import ConfigurationError, NotYetAvailable
 from telemetry.kafka_config import KafkaConfig
 from telemetry.process import run_process
-from telemetry.settings import load_settings
+from telemetry.settings import load_settings, real_problems
 from topics.plan import Configure, Create, FoundTopic, Grow, LeaveAlone, Step, TopicsFile, WantedTopic, plan_topics
 
 _REQUEST = 30.0
@@ -77,7 +77,7 @@ def read_topics_file(path: Path) -> tuple[WantedTopic, ...]:
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        places = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        places = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in real_problems(error))
         raise ConfigurationError(f"{path}: {'; '.join(places)}") from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from telemetry.codec import decode_strict_json
+from telemetry.codec import MAX_DEPTH, decode_strict_json, measure_depth
 from telemetry.errors import InvalidTelemetry
 from telemetry.schema.message import Telemetry
 from telemetry.schema.v1 import parse_v1
@@ -39,7 +39,13 @@ def parse_telemetry(value: bytes | None, device: str | None = None) -> Telemetry
         raise InvalidTelemetry(
             "unsupported_schema_version", f"'schema_version' is {str(version)[:40]!r}; known versions: {known}"
         )
-    return parse(document, device)
+    message = parse(document, device)
+    # Under 'extra' an unknown field lies one level deeper than it came.
+    if value.count(b"{") + value.count(b"[") >= MAX_DEPTH and measure_depth(message.encode()) > MAX_DEPTH:
+        raise InvalidTelemetry(
+            "too_deep", f"in its normal form the message is nested more than {MAX_DEPTH} levels deep"
+        )
+    return message
 
 
 def _kind(value: object) -> str:

@@ -18,6 +18,7 @@ MAX_METRICS = 256
 MAX_METRIC_NAME_CHARACTERS = 64
 
 _FIELDS = frozenset({"schema_version", "device", "metrics", "ts"})
+_KNOWN = len(_FIELDS - {"device"})  # the device may be missing
 
 
 def parse_v1(document: dict[str, Any], device: str | None) -> Telemetry:
@@ -40,8 +41,22 @@ def parse_v1(document: dict[str, Any], device: str | None) -> Telemetry:
         moment = parse_timestamp(document["ts"])
     except ValueError as error:
         raise InvalidTelemetry("bad_ts", f"'ts': {error}") from error
-    extra = {name: value for name, value in document.items() if name not in _FIELDS}
+    extra = _collect_extra(document) if len(document) > _KNOWN else {}
     return Telemetry(1, said, metrics, moment, extra)  # type: ignore[arg-type]
+
+
+def _collect_extra(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the unknown fields; those under ``extra`` already stay there, so that a clean message keeps its form.
+
+    Where one lies there and beside it too, ``extra`` is an unknown field like any other, and nothing is lost.
+    """
+    unknown = {name: value for name, value in document.items() if name not in _FIELDS}
+    kept = unknown.get("extra")
+    if type(kept) is dict and kept:
+        others = {name: value for name, value in unknown.items() if name != "extra"}
+        if not others.keys() & kept.keys():
+            return kept | others
+    return unknown
 
 
 def find_device_problem(device: object) -> str | None:
