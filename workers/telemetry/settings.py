@@ -38,8 +38,8 @@ def load_settings(cls: type[SettingsT], **given: Any) -> SettingsT:
 def real_problems(error: ValidationError) -> list[ErrorDetails]:
     """Return the error's problems without those that only follow: a list counts as too short for its bad items."""
     problems = error.errors()
-    bad_items = {problem["loc"][:-1] for problem in problems}
-    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in bad_items]
+    above = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in above]
 
 
 def variable_name(cls: type[BaseSettings], field: str) -> str:
