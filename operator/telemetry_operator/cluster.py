@@ -1,0 +1,193 @@
+"""The only Kubernetes client of our own: lists, reads, server-side apply, status, events. The watches are kopf's.
+
+It is the low-level client of the ``kubernetes`` package, asynchronous, without its generated API and model classes:
+objects are plain dicts here, and the classes, loaded on first use, would take more memory than all the objects.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from telemetry_operator import naming
+from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SettingsError, Unavailable
+from telemetry_operator.metrics import API_CALLS
+
+CALL_SECONDS = 20.0
+"""Longest wait for an answer."""
+PAGE_SIZE = 250
+"""Objects in one answer to a list, so that a large cluster is never in memory as a whole."""
+
+Manifest = dict[str, Any]
+
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS)
+_TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object, as its address has it."""
+
+    api_version: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the address of an object, or of all of a namespace or (without one) of the cluster."""
+        root = "/api" if "/" not in self.api_version else "/apis"
+        parts = [root, self.api_version]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        return "/".join([*parts, self.plural, *(part for part in (name, subresource) if part is not None)])
+
+
+CONSUMERS = Resource(f"{naming.GROUP}/{naming.VERSION}", naming.PLURAL)
+DEPLOYMENTS = Resource("apps/v1", "deployments")
+PODS = Resource("v1", "pods")
+CONFIG_MAPS = Resource("v1", "configmaps")
+EVENTS = Resource("events.k8s.io/v1", "events")
+CRDS = Resource("apiextensions.k8s.io/v1", "customresourcedefinitions")
+
+
+class Cluster:
+    """One API server; to be entered. Every call raises ClusterError where the server does not do what is asked."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._client = ApiClient(configuration)
+        self._client.user_agent = naming.OPERATOR
+        self._host = str(configuration.host)
+
+    @classmethod
+    async def connect(cls) -> Cluster:
+        """Return the cluster that the pod runs in, else the one that KUBECONFIG names.
+
+        Raises SettingsError where neither can be read.
+        """
+        configuration = Configuration()
+        # Python 3.13 on its own refuses a CA without the extension "key usage", as clusters in the field have it.
+        configuration.disable_strict_ssl_verification = True
+        try:
+            if "KUBERNETES_SERVICE_HOST" in os.environ:
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                # Given by name: the client looks at the variable when it is imported, and never again.
+                path = os.environ.get("KUBECONFIG") or None
+                await load_kube_config(config_file=path, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except (ConfigException, OSError) as error:
+            raise SettingsError(f"KUBECONFIG: names no cluster that can be reached: {error}") from error
+        return cls(configuration)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def list_objects(
+        self, resource: Resource, namespace: str | None, selector: str | None = None
+    ) -> tuple[list[Manifest], int]:
+        """Return all objects of a namespace (None: of the cluster), and the resource version they were listed at."""
+        found: list[Manifest] = []
+        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = await self._call("GET", resource.path(namespace), query=query)
+            found += page["items"]
+            metadata = page["metadata"]
+            if not metadata.get("continue"):
+                # Pages that follow are of the first one's version; the last one says it too.
+                return found, int(metadata["resourceVersion"])
+            query = query | {"continue": metadata["continue"]}
+
+    async def read(self, resource: Resource, namespace: str | None, name: str) -> Manifest | None:
+        """Return an object, None where there is none."""
+        try:
+            return await self._call("GET", resource.path(namespace, name))
+        except Missing:
+            return None
+
+    async def apply(
+        self, resource: Resource, manifest: Manifest, *, force: bool, manager: str = naming.OPERATOR
+    ) -> Manifest:
+        """Apply ``manifest`` server-side and return the object as it then is.
+
+        With ``force`` fields are taken over from whoever holds them; without it that raises Conflict. A ``uid`` in the
+        manifest makes it Conflict, too, where another object has the name by now.
+        """
+        metadata = manifest["metadata"]
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        path = resource.path(metadata.get("namespace"), metadata["name"])
+        return await self._call("PATCH", path, query=query, body=manifest, content_type=_APPLY)
+
+    async def patch_status(
+        self, resource: Resource, namespace: str, name: str, uid: str, status: Mapping[str, Any]
+    ) -> Manifest:
+        """Merge ``status`` into an object's status, unless the name belongs to another object by now (Conflict)."""
+        body = {"metadata": {"uid": uid}, "status": dict(status)}
+        query = {"fieldManager": naming.OPERATOR}
+        path = resource.path(namespace, name, "status")
+        return await self._call("PATCH", path, query=query, body=body, content_type=_MERGE)
+
+    async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
+        """Create an object and return it as it then is."""
+        path = resource.path(manifest["metadata"].get("namespace"))
+        return await self._call("POST", path, query={"fieldManager": naming.OPERATOR}, body=manifest)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        action = f"{method} {path}"
+        API_CALLS.labels(method=method, resource=_resource_of(path)).inc()
+        try:
+            # The client's own serializer would copy the body value by value; it has the credentials, which we need.
+            _, url, headers, _, _ = await self._client.param_serialize(
+                method, path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+            )
+            headers["Content-Type"] = content_type
+            response = await self._client.call_api(
+                method, f"{url}?{urlencode(query)}" if query else url, headers, body, _request_timeout=_TIMEOUT
+            )
+            data = await response.read()  # type: ignore[no-untyped-call]
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
+        if response.status < 300:
+            answer: Manifest = json.loads(data)
+            return answer
+        raise _explain(action, response.status, data)
+
+
+def _resource_of(path: str) -> str:
+    parts = path.strip("/").split("/")
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    return parts[2] if parts[0] == "namespaces" and len(parts) > 2 else parts[0]
+
+
+def _explain(action: str, status: int, data: bytes) -> Unavailable | Refused:
+    try:
+        answer = json.loads(data)
+        reason, message = str(answer.get("reason", "Unknown")), str(answer.get("message", ""))
+    except (ValueError, AttributeError):
+        reason, message = "Unknown", data[:200].decode("utf-8", "replace")
+    # 401 comes of a token that was rotated meanwhile: the next call reads it anew.
+    if status in _TRY_AGAIN or status == 401:
+        return Unavailable(f"{action}: {message} ({status} {reason})")
+    kind = {400: Invalid, 404: Missing, 409: Conflict, 422: Invalid}.get(status, Refused)
+    return kind(action, status, reason, message)

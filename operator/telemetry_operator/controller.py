@@ -1,0 +1,183 @@
+"""What runs beside kopf's watches: the queue's workers and the periodic pass.
+
+The pass goes through every TelemetryConsumer, whether something happened or not, and about once a minute lists
+everything that the watches are about, so that nothing a watch missed stays missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from telemetry_operator import naming
+from telemetry_operator.cluster import CONSUMERS, DEPLOYMENTS, PODS, Cluster, Resource
+from telemetry_operator.errors import ClusterError, Missing
+from telemetry_operator.facts import (
+    ConsumerFact,
+    DeploymentFact,
+    Fact,
+    PodFact,
+    read_consumer,
+    read_deployment,
+    read_pod,
+)
+from telemetry_operator.liveness import Liveness
+from telemetry_operator.metrics import PASSES, QUEUE, RECONCILE_SECONDS, RECONCILES, count_conditions
+from telemetry_operator.naming import Key
+from telemetry_operator.objects.deployment import build_worker_defaults
+from telemetry_operator.reconcile import Reconciler
+from telemetry_operator.settings import Settings
+from telemetry_operator.store import Shelf, Store
+from telemetry_operator.work import WorkQueue
+
+LIST_SECONDS = 60.0
+"""Least time between two lists of everything."""
+WORKERS = 8
+"""Reconciles at the same time: enough to hide the API server's answer times, few enough to spare it."""
+FIRST_LIST_WAITS = (1, 2, 5, 10)
+"""Seconds between the tries to get the first lists; the last one repeats."""
+
+FactT = TypeVar("FactT", bound=Fact)
+
+log = structlog.get_logger(__name__)
+
+
+class Controller:
+    """Holds the operator's parts together."""
+
+    def __init__(self, settings: Settings, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._clock = clock
+        self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
+        self.store = Store()
+        self.liveness = Liveness(self.store, settings.resync_seconds, clock)
+        self._reconciler = Reconciler(
+            cluster, self.store, build_worker_defaults(settings), now=lambda: datetime.now(UTC), clock=clock
+        )
+        self._queue = WorkQueue(self._work)
+        QUEUE.set_function(lambda: len(self._queue))
+        self._conditions: dict[Key, str] = {}
+        self._listed_at = float("-inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def wait_for_cluster(self) -> None:
+        """Return once the first lists are there; until then say, now and then, what is missing."""
+        for attempt in itertools.count():
+            try:
+                await self._list_everything()
+            except ClusterError as error:
+                advice = "kubectl apply --server-side -f crds/" if isinstance(error, Missing) else None
+                log.warning("waiting for the cluster", problem=str(error), advice=advice)
+                self.liveness.api_failed(str(error))
+                self.liveness.pass_turned()
+                await asyncio.sleep(FIRST_LIST_WAITS[min(attempt, len(FIRST_LIST_WAITS) - 1)])
+            else:
+                self.liveness.api_answered()
+                return
+
+    def start(self) -> None:
+        """Start the queue's workers and the periodic pass."""
+        for coroutine in (self._queue.run(WORKERS), self._run_passes()):
+            self._tasks.add(asyncio.get_running_loop().create_task(coroutine))
+
+    async def stop(self) -> None:
+        """Stop what ``start`` started; what is in hand is repeated after the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def see_consumer(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        """Take in what the watch shows of a TelemetryConsumer."""
+        fact = read_consumer(body)
+        if _see(self.store.consumers, fact, gone=gone):
+            self._queue.add(fact.key)
+
+    def see_deployment(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        """Take in what the watch shows of a Deployment."""
+        fact = read_deployment(body)
+        if _see(self.store.deployments, fact, gone=gone):
+            self._queue.add(Key(fact.namespace, fact.name))
+
+    def see_pod(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        """Take in what the watch shows of a pod."""
+        fact = read_pod(body)
+        if _see(self.store.pods, fact, gone=gone):
+            self._queue.add(Key(fact.namespace, fact.consumer))
+
+    async def _work(self, key: Key) -> bool:
+        started = self._clock()
+        outcome = "error"
+        try:
+            outcome = await self._reconciler.reconcile(key)
+        except ClusterError as error:
+            log.warning("reconcile failed, and is tried again", consumer=str(key), problem=str(error))
+        except Exception:
+            # A bug that one TelemetryConsumer brings out must not stop the others.
+            log.exception("reconcile failed unexpectedly, and is tried again", consumer=str(key))
+        RECONCILES.labels(outcome=outcome).inc()
+        RECONCILE_SECONDS.observe(self._clock() - started)
+        if outcome == "gone":
+            self._conditions.pop(key, None)
+        elif outcome != "error":
+            self._conditions[key] = outcome
+        return outcome != "error"
+
+    async def _run_passes(self) -> None:
+        while True:
+            try:
+                await self._run_pass()
+            except Exception:
+                # Not counted as a round: where this goes on, the liveness probe has the operator restarted.
+                log.exception("the periodic pass failed unexpectedly")
+            await asyncio.sleep(self._settings.resync_seconds)
+
+    async def _run_pass(self) -> None:
+        outcome = "done"
+        try:
+            if self._clock() - self._listed_at >= LIST_SECONDS:
+                await self._list_everything()
+                self.liveness.api_answered()
+        except ClusterError as error:
+            outcome = "failed"
+            log.warning("the periodic pass failed", problem=str(error))
+            self.liveness.api_failed(str(error))
+        for key in self.store.consumer_keys():
+            self._queue.add(key)
+        count_conditions(self._conditions.values())
+        PASSES.labels(outcome=outcome).inc()
+        self.liveness.pass_turned()
+
+    async def _list_everything(self) -> None:
+        for namespace in self._namespaces:
+            for consumer in await self._list(CONSUMERS, namespace, None, read_consumer, self.store.consumers):
+                self._queue.add(consumer.key)
+            selector = naming.WATCH_SELECTOR
+            for deployment in await self._list(
+                DEPLOYMENTS, namespace, selector, read_deployment, self.store.deployments
+            ):
+                self._queue.add(Key(deployment.namespace, deployment.name))
+            for pod in await self._list(PODS, namespace, selector, read_pod, self.store.pods):
+                self._queue.add(Key(pod.namespace, pod.consumer))
+        self._listed_at = self._clock()
+
+    async def _list(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        selector: str | None,
+        read: Callable[[Mapping[str, Any]], FactT],
+        shelf: Shelf[FactT],
+    ) -> list[FactT]:
+        bodies, version = await self._cluster.list_objects(resource, namespace, selector)
+        return shelf.learn((read(body) for body in bodies), version, namespace, self._clock())
+
+
+def _see(shelf: Shelf[Any], fact: ConsumerFact | DeploymentFact | PodFact, *, gone: bool) -> bool:
+    return shelf.see_gone(fact) if gone else shelf.see(fact)

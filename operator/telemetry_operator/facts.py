@@ -1,0 +1,246 @@
+"""What the operator keeps of the objects that it sees: a few frozen values each, never whole bodies.
+
+Every fact knows its place, its uid and its resource version, which is what `telemetry_operator.store` goes by.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from telemetry_operator import naming
+from telemetry_operator.naming import Key
+
+EX_CONFIG = 78
+"""Exit code of a worker that can't ever work as it is configured (sysexits.h)."""
+
+Body = Mapping[str, Any]
+
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+_MESSAGE_CHARACTERS = 2000
+_IMAGE_REASONS = {"ErrImagePull": "ImagePullBackOff"}
+"""The kubelet shows the two in turns; shown as one, the status stands still."""
+_HOPELESS_IMAGE = "InvalidImageName"
+_STARTING = {"ContainerCreating", "PodInitializing", "CrashLoopBackOff", ""}
+"""Reasons to wait that say nothing of what is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Who and when, for each kind of fact."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: int = field(compare=False)
+    """The resource version: left out of comparison, since most changes of it change nothing that is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerFact(Fact):
+    """A TelemetryConsumer as it stands in the cluster; ``body`` has only what a reconcile reads."""
+
+    body: Body
+    status: Body
+    deleting: bool
+
+    @property
+    def key(self) -> Key:
+        """Its place."""
+        return Key(self.namespace, self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The controlling owner of an object."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFact(Fact):
+    """A Deployment: whose it is, whether it is as we made it, and how far it is."""
+
+    labels: Mapping[str, str]
+    owner: Owner | None
+    deleting: bool
+    generation: int
+    observed_generation: int
+    handler_hash: str | None
+    replicas: int
+    updated: int
+    available: int
+    ready: int
+    failure: tuple[str, str] | None
+    """Reason and message of why it can't make pods, or makes no progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why a pod is not at work. ``hopeless`` means that only another spec can help."""
+
+    reason: str
+    message: str
+    hopeless: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodFact(Fact):
+    """A worker's pod: which template it comes from, and what holds it up."""
+
+    consumer: str
+    config_hash: str | None
+    problem: Problem | None
+
+
+def read_consumer(body: Body) -> ConsumerFact:
+    """Return the fact of a TelemetryConsumer's body."""
+    metadata = body["metadata"]
+    restart = metadata.get("annotations", {}).get(naming.ANNOTATION_RESTART)
+    kept = {
+        "metadata": {
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "generation": metadata["generation"],
+            "annotations": {} if restart is None else {naming.ANNOTATION_RESTART: restart},
+        },
+        "spec": body.get("spec", {}),
+    }
+    return ConsumerFact(
+        **_place(metadata),
+        body=kept,
+        status=body.get("status", {}),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def read_deployment(body: Body) -> DeploymentFact:
+    """Return the fact of a Deployment's body."""
+    metadata, status = body["metadata"], body.get("status", {})
+    template = body["spec"].get("template", {}).get("metadata", {})
+    owner = next((owner for owner in metadata.get("ownerReferences", ()) if owner.get("controller")), None)
+    return DeploymentFact(
+        **_place(metadata),
+        labels=dict(metadata.get("labels") or {}),
+        owner=Owner(kind=owner["kind"], name=owner["name"], uid=owner["uid"]) if owner else None,
+        deleting="deletionTimestamp" in metadata,
+        generation=metadata.get("generation", 0),
+        observed_generation=status.get("observedGeneration", 0),
+        handler_hash=(template.get("annotations") or {}).get(naming.ANNOTATION_HANDLER_HASH),
+        replicas=status.get("replicas", 0),
+        updated=status.get("updatedReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        ready=status.get("readyReplicas", 0),
+        failure=_find_failure(status),
+    )
+
+
+def read_pod(body: Body) -> PodFact:
+    """Return the fact of a worker's pod."""
+    metadata = body["metadata"]
+    return PodFact(
+        **_place(metadata),
+        consumer=(metadata.get("labels") or {}).get(naming.LABEL_CONSUMER, ""),
+        config_hash=(metadata.get("annotations") or {}).get(naming.ANNOTATION_CONFIG_HASH),
+        problem=None if "deletionTimestamp" in metadata else find_problem(body),
+    )
+
+
+def find_problem(pod: Body) -> Problem | None:
+    """Return what keeps ``pod`` from work, None where nothing does or it is still starting."""
+    status = pod.get("status", {})
+    if status.get("phase") in {"Failed", "Succeeded"}:
+        return None  # its ReplicaSet replaces it; the next pod tells
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Problem(
+                reason=condition.get("reason") or "Unschedulable",
+                message=f"no node takes pod {pod['metadata']['name']}: {condition.get('message', '')}".rstrip(": "),
+                hopeless=False,
+            )
+    for container, state, ready in _container_states(status):
+        problem = _find_container_problem(pod, container, state, ready=ready)
+        if problem is not None:
+            return problem
+    return None
+
+
+def _container_states(status: Body) -> Iterator[tuple[str, Body, bool]]:
+    for group in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(group, ()):
+            yield container["name"], container, bool(container.get("ready"))
+
+
+def _find_container_problem(pod: Body, container: str, status: Body, *, ready: bool) -> Problem | None:
+    state = status.get("state", {})
+    where = f"(pod {pod['metadata']['name']}, container {container})"
+    waiting, terminated = state.get("waiting"), state.get("terminated")
+    if waiting is not None:
+        reason = waiting.get("reason", "")
+        if reason not in _STARTING:
+            reason = _IMAGE_REASONS.get(reason, reason)
+            message = _explain_waiting(reason, waiting.get("message", ""), status.get("image", ""))
+            return Problem(reason=reason, message=f"{message} {where}", hopeless=reason == _HOPELESS_IMAGE)
+    if terminated is None and not ready:
+        # Waiting for its next try, or in the middle of it: what ended the last one still holds.
+        terminated = status.get("lastState", {}).get("terminated")
+    if terminated is None or terminated.get("exitCode", 0) == 0:
+        return None
+    return _explain_termination(terminated, where)
+
+
+def _explain_waiting(reason: str, message: str, image: str) -> str:
+    # The kubelet puts its own count of tries before the cause, which alone stays the same from try to try.
+    cause = message.rpartition("ErrImagePull: ")[2].strip()
+    if reason in {"ImagePullBackOff", _HOPELESS_IMAGE, "ErrImageNeverPull", "ImageInspectError"}:
+        return f"the image {image!r} can't be had: {cause or reason}"
+    return cause or f"the container waits: {reason}"
+
+
+def _explain_termination(terminated: Body, where: str) -> Problem:
+    code = terminated["exitCode"]
+    said = str(terminated.get("message", "")).strip()
+    reason, message = _parse_last_words(said)
+    if reason is None and terminated.get("reason") == "OOMKilled":
+        reason, message = "OOMKilled", "the worker was killed for using more memory than resources.limits.memory allows"
+    elif reason is None:
+        last_line = said.splitlines()[-1] if said else "it left no message"
+        reason = str(terminated.get("reason") or "Error")
+        message = f"the worker ended with exit code {code}: {last_line}"
+    return Problem(reason=reason, message=f"{message[:_MESSAGE_CHARACTERS]} {where}", hopeless=code == EX_CONFIG)
+
+
+def _parse_last_words(said: str) -> tuple[str | None, str]:
+    try:
+        words = json.loads(said)
+    except ValueError:
+        return None, ""
+    if not isinstance(words, dict):
+        return None, ""
+    reason, message = words.get("reason"), words.get("message")
+    if not isinstance(reason, str) or not _REASON.fullmatch(reason) or not isinstance(message, str):
+        return None, ""
+    return reason, message.strip()
+
+
+def _find_failure(status: Body) -> tuple[str, str] | None:
+    for condition in status.get("conditions", ()):
+        failing = {"ReplicaFailure": "True", "Progressing": "False"}.get(condition["type"])
+        if condition["status"] == failing:
+            return condition.get("reason") or condition["type"], condition.get("message", "")
+    return None
+
+
+def _place(metadata: Body) -> dict[str, Any]:
+    return {
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "version": int(metadata["resourceVersion"]),
+    }

@@ -1,0 +1,212 @@
+"""From a TelemetryConsumer to the Deployment of its workers.
+
+The workers' environment is the contract between operator and worker: what is written here, ``consumers.settings`` reads
+(tests/contract compares the two). Every field that matters is written out, also where it equals Kubernetes' default:
+server-side apply only mends what the applied object names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from telemetry_operator import naming
+from telemetry_operator.settings import Settings
+from telemetry_operator.spec import Consumer
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WorkerDefaults:
+    """What the operator's settings say about every worker."""
+
+    image: str
+    pull_policy: str
+    pull_secrets: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    """Kafka's connection and the logging, as variables."""
+
+
+def build_worker_defaults(settings: Settings) -> WorkerDefaults:
+    """Return what ``settings`` hand on to the workers."""
+    handed_on = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "KAFKA_SECURITY_PROTOCOL": settings.kafka_security_protocol,
+        "KAFKA_GROUP_PROTOCOL": settings.kafka_group_protocol,
+        "KAFKA_PROPERTIES": settings.kafka_properties,
+        "LOG_LEVEL": settings.log_level,
+        "LOG_FORMAT": settings.log_format or "json",
+    }
+    return WorkerDefaults(
+        image=settings.worker_image,
+        pull_policy=settings.worker_image_pull_policy,
+        pull_secrets=settings.worker_image_pull_secrets,
+        environment=tuple((name, value) for name, value in handed_on.items() if value is not None),
+    )
+
+
+def build_deployment(consumer: Consumer, defaults: WorkerDefaults, handler_hash: str | None) -> Manifest:
+    """Return the Deployment of ``consumer``.
+
+    ``handler_hash`` is that of the handler's ConfigMap, None where it has none: another one rolls the pods.
+    """
+    key = consumer.key
+    template = _build_pod_template(consumer, defaults, handler_hash)
+    template["metadata"]["annotations"][naming.ANNOTATION_CONFIG_HASH] = compute_hash(template)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": naming.deployment_name(key),
+            "namespace": key.namespace,
+            "labels": naming.object_labels(key),
+            "ownerReferences": [
+                {
+                    "apiVersion": f"{naming.GROUP}/{naming.VERSION}",
+                    "kind": naming.KIND,
+                    "name": key.name,
+                    "uid": consumer.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "replicas": consumer.workers,
+            "revisionHistoryLimit": 3,
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": naming.selector_labels(key)},
+            # The new pod's preflight runs before an old one leaves: a handler that can't work stops nothing.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": template,
+        },
+    }
+
+
+def compute_hash(value: object) -> str:
+    """Return a short hash of ``value``, equal for equal JSON."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def build_worker_environment(consumer: Consumer, defaults: WorkerDefaults) -> list[Manifest]:
+    """Return the worker's variables: the contract's, then the TelemetryConsumer's own, which win."""
+    spec = consumer.spec
+    handler = spec.handler
+    values: dict[str, str | None] = {
+        **dict(defaults.environment),
+        "HTTP_PORT": str(naming.WORKER_PORT),
+        "KAFKA_GROUP_ID": consumer.group_id,
+        "CONSUMER_TOPICS": ",".join(spec.topics),
+        "CONSUMER_HANDLER": handler.name or handler.class_,
+        "CONSUMER_HANDLER_FILE": naming.handler_path(handler.config_map.key) if handler.config_map else None,
+        "CONSUMER_HANDLER_OPTIONS": json.dumps(handler.options, sort_keys=True) if handler.options else None,
+        "CONSUMER_BATCH": _boolean(spec.batch.enabled),
+        "CONSUMER_BATCH_MAX_SIZE": str(spec.batch.max_size),
+        "CONSUMER_TIMEOUT_SECONDS": _number(spec.batch.timeout_seconds),
+        "CONSUMER_DECODE_JSON": _boolean(spec.decode_json),
+        "CONSUMER_COMMIT": spec.commit,
+        "CONSUMER_START_FROM": spec.start_from,
+        "CONSUMER_OUTPUT_TOPIC": consumer.output_topic,
+        "CONSUMER_DLQ_TOPIC": consumer.dead_letter_topic,
+        "CONSUMER_MAX_ATTEMPTS": str(spec.max_attempts),
+    }
+    own = {variable["name"] for variable in spec.env}
+    variables: list[Manifest] = [
+        {"name": name, "value": _literal(value)}
+        for name, value in values.items()
+        if value is not None and name not in own
+    ]
+    # The pod's name tells members of a group apart, in the broker's logs and in Kafka UI.
+    pod_name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
+    return [*variables, {"name": "KAFKA_CLIENT_ID", "valueFrom": pod_name}, *spec.env]
+
+
+def _build_pod_template(consumer: Consumer, defaults: WorkerDefaults, handler_hash: str | None) -> Manifest:
+    spec = consumer.spec
+    annotations = dict(spec.pod_annotations)
+    if handler_hash is not None:
+        annotations[naming.ANNOTATION_HANDLER_HASH] = handler_hash
+    if consumer.restart is not None:
+        annotations[naming.ANNOTATION_RESTART] = consumer.restart
+    volumes: list[Manifest] = [{"name": naming.VOLUME_TMP, "emptyDir": {}}]
+    if spec.handler.config_map is not None:
+        source = spec.handler.config_map
+        items = [{"key": source.key, "path": source.key}]
+        volumes.append({"name": naming.VOLUME_HANDLER, "configMap": {"name": source.name, "items": items}})
+    pod: Manifest = {
+        "automountServiceAccountToken": False,
+        # A Service called kafka would put KAFKA_PORT=tcp://… among the settings.
+        "enableServiceLinks": False,
+        # Time to finish what is in hand and to commit it before leaving the group.
+        "terminationGracePeriodSeconds": 60,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "initContainers": [_build_preflight(consumer, defaults)],
+        "containers": [_build_worker(consumer, defaults)],
+        "volumes": volumes,
+    }
+    pull_secrets = [secret.name for secret in spec.image_pull_secrets] or list(defaults.pull_secrets)
+    if pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
+    if spec.node_selector:
+        pod["nodeSelector"] = dict(spec.node_selector)
+    if spec.tolerations:
+        pod["tolerations"] = [dict(toleration) for toleration in spec.tolerations]
+    return {"metadata": {"labels": naming.object_labels(consumer.key), "annotations": annotations}, "spec": pod}
+
+
+def _build_preflight(consumer: Consumer, defaults: WorkerDefaults) -> Manifest:
+    return _build_container(naming.CONTAINER_PREFLIGHT, ["--preflight"], consumer, defaults)
+
+
+def _build_worker(consumer: Consumer, defaults: WorkerDefaults) -> Manifest:
+    def probe(path: str, **timing: int) -> Manifest:
+        return {"httpGet": {"path": path, "port": naming.WORKER_PORT, "scheme": "HTTP"}, "timeoutSeconds": 5} | timing
+
+    return _build_container(naming.CONTAINER_WORKER, [], consumer, defaults) | {
+        "ports": [{"name": "http", "containerPort": naming.WORKER_PORT, "protocol": "TCP"}],
+        # Alive as soon as it answers, ready once it has its partitions. A start that waits for /readyz would kill
+        # workers for a Kafka that is away, which no restart mends.
+        "startupProbe": probe("/healthz", periodSeconds=1, failureThreshold=60),
+        "readinessProbe": probe("/readyz", periodSeconds=3, failureThreshold=2),
+        "livenessProbe": probe("/healthz", periodSeconds=10, failureThreshold=3),
+    }
+
+
+def _build_container(name: str, arguments: list[str], consumer: Consumer, defaults: WorkerDefaults) -> Manifest:
+    mounts: list[Manifest] = [{"name": naming.VOLUME_TMP, "mountPath": "/tmp"}]  # noqa: S108  # a path in the pod, its own emptyDir
+    if consumer.spec.handler.config_map is not None:
+        mounts.append({"name": naming.VOLUME_HANDLER, "mountPath": naming.HANDLER_DIRECTORY, "readOnly": True})
+    return {
+        "name": name,
+        "image": consumer.spec.image or defaults.image,
+        "imagePullPolicy": defaults.pull_policy,
+        "command": ["python", "-m", "consumers", *arguments],
+        "env": build_worker_environment(consumer, defaults),
+        "resources": consumer.spec.resources,
+        "volumeMounts": mounts,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": "/dev/termination-log",
+        # A process that dies without its last words leaves the end of its log in their place.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _literal(value: str) -> str:
+    # The kubelet expands $(NAME) in a value, and takes two dollars for one.
+    return value.replace("$", "$$")

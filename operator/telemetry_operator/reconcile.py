@@ -1,0 +1,260 @@
+"""The one reconcile, and the only place that knows its order: parse, build, apply, observe, report.
+
+It is told a key and looks at the state; what happened is none of its business. Create, update, restart, the periodic
+pass and every change of a child run the same steps, and while all is as it should be they cost no call to the API
+server (one a minute for a handler's ConfigMap, which is not watched).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from telemetry_operator import naming, status
+from telemetry_operator.cluster import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS, Cluster
+from telemetry_operator.errors import ClusterError, Conflict, Invalid, Missing, Refused, SpecError, Unavailable
+from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment
+from telemetry_operator.naming import Key
+from telemetry_operator.objects.deployment import Manifest, WorkerDefaults, build_deployment, compute_hash
+from telemetry_operator.objects.event import build_event
+from telemetry_operator.ownership import Ownership, judge_ownership
+from telemetry_operator.spec import Consumer, parse_consumer
+from telemetry_operator.status import Outcome, Verdict
+from telemetry_operator.store import Store
+
+CONFIG_MAP_SECONDS = 55.0
+"""How long a handler's ConfigMap is taken for unchanged."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Applied:
+    """What was applied last, and as what the API server took it: any other generation is somebody's edit."""
+
+    digest: str
+    uid: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class _HandlerFile:
+    """Hash of a handler's file, None where the ConfigMap or the key is missing."""
+
+    name: str
+    key: str
+    hash: str | None
+    read_at: float
+
+
+@dataclass(frozen=True)
+class _Workload:
+    """The outcome of the first half: the verdict, and what there is of the Deployment."""
+
+    verdict: Verdict
+    image: str
+    deployment: DeploymentFact | None
+
+
+class Reconciler:
+    """Brings TelemetryConsumers' Deployments to what their specs say, and their statuses to what is."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        defaults: WorkerDefaults,
+        *,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._defaults = defaults
+        self._now = now
+        self._clock = clock
+        self._instance = socket.gethostname()
+        self._applied: dict[Key, _Applied] = {}
+        self._handler_files: dict[Key, _HandlerFile] = {}
+
+    async def reconcile(self, key: Key) -> str:
+        """Reconcile one TelemetryConsumer. Returns the condition that is true of it, ``gone`` where there is none.
+
+        Raises ClusterError where the API server has to be asked again later; the status says so where it can.
+        """
+        fact = self._store.consumers.get(*key)
+        if fact is None or fact.deleting:
+            # Its Deployment goes by its owner reference, with or without us.
+            self._applied.pop(key, None)
+            self._handler_files.pop(key, None)
+            return "gone"
+        try:
+            consumer = parse_consumer(fact.body)
+        except SpecError as error:
+            deployment = self._store.deployments.get(key.namespace, naming.deployment_name(key))
+            return await self._report(fact, None, _Workload(status.judge_spec_error(error), "", deployment))
+        try:
+            workload = await self._bring_about(consumer)
+        except Refused as error:
+            workload = self._judge_refusal(consumer, error)
+            await self._report(fact, consumer, workload)
+            raise
+        return await self._report(fact, consumer, workload)
+
+    async def _bring_about(self, consumer: Consumer) -> _Workload:
+        key, name = consumer.key, naming.deployment_name(consumer.key)
+        image = consumer.spec.image or self._defaults.image
+        # 1. Whose is the Deployment of that name, if there is one? The watch shows only those that bear our label.
+        deployment = self._store.deployments.get(key.namespace, name)
+        if deployment is None:
+            body = await self._cluster.read(DEPLOYMENTS, key.namespace, name)
+            deployment = read_deployment(body) if body is not None else None
+        ownership = judge_ownership(consumer, deployment) if deployment is not None else None
+        if ownership is Ownership.FOREIGN:
+            return _Workload(_judge_conflict(name), image, None)
+        if ownership is Ownership.LEAVING:
+            message = f"Deployment {name} is being deleted; its successor follows at once"
+            return _Workload(Verdict(Outcome.RECONCILING, status.DEPLOYMENT_TERMINATING, message), image, deployment)
+        # 2. The handler's file. Where it is missing, what runs goes on with the one it has.
+        handler_hash, missing = await self._read_handler_hash(consumer)
+        if missing is not None:
+            handler_hash = deployment.handler_hash if deployment is not None else None
+            if handler_hash is None:
+                return _Workload(missing, image, deployment)
+        # 3. The Deployment as it should be, applied where it is not.
+        manifest = build_deployment(consumer, self._defaults, handler_hash)
+        deployment = await self._apply(consumer, manifest, deployment)
+        # 4. How it gets on.
+        template = manifest["spec"]["template"]["metadata"]["annotations"]
+        verdict = missing or status.judge_workload(
+            consumer, deployment, template[naming.ANNOTATION_CONFIG_HASH], lambda: self._store.pods_of(key)
+        )
+        return _Workload(verdict, image, deployment)
+
+    async def _read_handler_hash(self, consumer: Consumer) -> tuple[str | None, Verdict | None]:
+        """Return the hash of the handler's file, and the verdict where there ought to be one and is not."""
+        source = consumer.spec.handler.config_map
+        if source is None:
+            self._handler_files.pop(consumer.key, None)
+            return None, None
+        known = self._handler_files.get(consumer.key)
+        fresh = known is not None and self._clock() - known.read_at < CONFIG_MAP_SECONDS
+        if known is None or not fresh or known.hash is None or (known.name, known.key) != (source.name, source.key):
+            body = await self._cluster.read(CONFIG_MAPS, consumer.key.namespace, source.name) or {}
+            content = body.get("data", {}).get(source.key) or body.get("binaryData", {}).get(source.key)
+            digest = compute_hash(content) if content is not None else None
+            known = _HandlerFile(source.name, source.key, digest, self._clock())
+            self._handler_files[consumer.key] = known
+        if known.hash is not None:
+            return known.hash, None
+        message = (
+            f"ConfigMap {source.name} with the key {source.key} is not in namespace {consumer.key.namespace}: make it, "
+            f"for example with kubectl create configmap {source.name} --from-file={source.key}"
+        )
+        return None, Verdict(Outcome.RECONCILING, status.HANDLER_CONFIG_MAP_MISSING, message)
+
+    async def _apply(self, consumer: Consumer, manifest: Manifest, found: DeploymentFact | None) -> DeploymentFact:
+        """Return the Deployment, applied unless it is known to be as ``manifest`` says."""
+        key, digest = consumer.key, compute_hash(manifest)
+        applied = self._applied.get(key)
+        if (
+            found is not None
+            and applied == _Applied(digest, found.uid, found.generation)
+            and _is_marked(manifest, found)
+        ):
+            return found
+        if found is not None:
+            # The uid makes sure that it is still the one that we looked at.
+            identified = manifest | {"metadata": manifest["metadata"] | {"uid": found.uid}}
+            try:
+                body = await self._cluster.apply(DEPLOYMENTS, identified, force=True)
+            except Conflict as error:
+                self._store.deployments.see_gone(found)
+                raise Unavailable(f"Deployment {found.name} was replaced in this moment: {error}") from error
+        else:
+            # Without force: an object that somebody made in this instant has other values, and is not taken over.
+            body = await self._cluster.apply(DEPLOYMENTS, manifest, force=False)
+        deployment = read_deployment(body)
+        self._store.deployments.keep(deployment)
+        self._applied[key] = _Applied(digest, deployment.uid, deployment.generation)
+        if found is None:
+            log.info("Deployment created", consumer=str(key), mended=applied is not None)
+        elif deployment.version != found.version:
+            mended = applied is not None and applied.digest == digest
+            log.info("Deployment brought to the spec", consumer=str(key), mended=mended)
+        return deployment
+
+    def _judge_refusal(self, consumer: Consumer, error: Refused) -> _Workload:
+        name = naming.deployment_name(consumer.key)
+        image = consumer.spec.image or self._defaults.image
+        deployment = self._store.deployments.get(consumer.key.namespace, name)
+        if isinstance(error, Conflict) and deployment is None:
+            return _Workload(_judge_conflict(name), image, None)
+        if isinstance(error, Invalid):
+            verdict = Verdict(Outcome.STALLED, status.DEPLOYMENT_INVALID, error.message)
+        else:
+            verdict = Verdict(Outcome.RECONCILING, status.DEPLOYMENT_REFUSED, error.message)
+        return _Workload(verdict, image, deployment)
+
+    async def _report(self, fact: ConsumerFact, consumer: Consumer | None, workload: _Workload) -> str:
+        """Write what of the status changed, with an Event where it is news. Returns the condition that is true."""
+        key, verdict, now = fact.key, workload.verdict, self._now()
+        generation = fact.body["metadata"]["generation"]
+        wanted = status.build_status(
+            fact.status,
+            generation,
+            verdict,
+            now,
+            consumer=consumer,
+            image=workload.image,
+            deployment=workload.deployment,
+        )
+        patch = status.compute_patch(fact.status, wanted)
+        if not patch:
+            return verdict.outcome.value
+        try:
+            body = await self._cluster.patch_status(CONSUMERS, key.namespace, key.name, fact.uid, patch)
+        except (Missing, Conflict):
+            return "gone"  # deleted meanwhile; its successor, if there is one, has a reconcile of its own
+        self._store.consumers.keep(read_consumer(body))
+        if status.find_transition(fact.status, verdict):
+            log.info("condition changed", consumer=str(key), condition=verdict.outcome.value, reason=verdict.reason)
+            await self._send_event(fact, verdict, now)
+        return verdict.outcome.value
+
+    async def _send_event(self, fact: ConsumerFact, verdict: Verdict, now: datetime) -> None:
+        harmless = verdict.outcome is Outcome.READY or verdict.reason == status.ROLLING_OUT
+        event = build_event(
+            fact.key,
+            fact.uid,
+            kind="Normal" if harmless else "Warning",
+            reason=verdict.reason,
+            note=verdict.message,
+            action="Reconcile",
+            at=now,
+            instance=self._instance,
+        )
+        try:
+            await self._cluster.create(EVENTS, event)
+        except ClusterError as error:
+            # The status has it too; an Event is not worth another reconcile.
+            log.warning("event not sent", consumer=str(fact.key), problem=str(error))
+
+
+def _is_marked(manifest: Manifest, found: DeploymentFact) -> bool:
+    """Return whether labels and owner are ours: an edit of them leaves the generation as it is."""
+    metadata = manifest["metadata"]
+    owned = found.owner is not None and found.owner.uid == metadata["ownerReferences"][0]["uid"]
+    return owned and metadata["labels"].items() <= found.labels.items()
+
+
+def _judge_conflict(name: str) -> Verdict:
+    message = (
+        f"there is a Deployment {name} that is not ours, and it is left alone: delete or rename it, or give this "
+        "TelemetryConsumer another name"
+    )
+    return Verdict(Outcome.RECONCILING, status.NAME_CONFLICT, message)

@@ -1,0 +1,145 @@
+"""The Kubernetes client against a mock of the API server: addresses, pages, what each refusal becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from kmock import RawHandler
+from kubernetes.aio.client.configuration import Configuration
+
+from telemetry_operator.cluster import CONFIG_MAPS, CONSUMERS, CRDS, DEPLOYMENTS, EVENTS, PODS, Cluster, Resource
+from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SettingsError, Unavailable
+
+# The raw handler: the answers are the test's, not those of kmock's own idea of Kubernetes.
+pytestmark = pytest.mark.kmock(cls=RawHandler)
+
+
+@pytest.fixture
+async def cluster(kmock: RawHandler) -> AsyncIterator[Cluster]:
+    configuration = Configuration()
+    configuration.host = str(kmock.url).rstrip("/")
+    configuration.api_key["BearerToken"] = "bearer the-token"
+    async with Cluster(configuration) as entered:
+        yield entered
+
+
+@pytest.mark.parametrize(
+    ("resource", "arguments", "expected"),
+    [
+        (PODS, (None,), "/api/v1/pods"),
+        (PODS, ("plant",), "/api/v1/namespaces/plant/pods"),
+        (CONFIG_MAPS, ("plant", "code"), "/api/v1/namespaces/plant/configmaps/code"),
+        (DEPLOYMENTS, ("plant", "x"), "/apis/apps/v1/namespaces/plant/deployments/x"),
+        (EVENTS, ("plant",), "/apis/events.k8s.io/v1/namespaces/plant/events"),
+        (CRDS, (None, "a.b"), "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/a.b"),
+        (
+            CONSUMERS,
+            ("plant", "x", "status"),
+            "/apis/telemetry.iot-hub.io/v1alpha1/namespaces/plant/telemetryconsumers/x/status",
+        ),
+    ],
+)
+def test_addresses(resource: Resource, arguments: tuple[Any, ...], expected: str) -> None:
+    assert resource.path(*arguments) == expected
+
+
+async def test_a_list_is_read_page_by_page(kmock: RawHandler, cluster: Cluster) -> None:
+    pages = {
+        None: {"items": [{"n": 1}], "metadata": {"resourceVersion": "7", "continue": "more"}},
+        "more": {"items": [{"n": 2}], "metadata": {"resourceVersion": "7"}},
+    }
+    kmock["get /api/v1/pods"] << (lambda request: pages[request.params.get("continue")])
+    found, version = await cluster.list_objects(PODS, None, "a=b")
+    assert (found, version) == ([{"n": 1}, {"n": 2}], 7)
+    requests = list(kmock["get"])
+    assert [request.params.get("continue") for request in requests] == [None, "more"]
+    assert {request.params["labelSelector"] for request in requests} == {"a=b"}
+    assert {request.params["limit"] for request in requests} == {"250"}
+
+
+async def test_every_call_carries_the_token_and_our_name(kmock: RawHandler, cluster: Cluster) -> None:
+    kmock << {"items": [], "metadata": {"resourceVersion": "1"}}
+    await cluster.list_objects(PODS, "plant")
+    (request,) = kmock["get"]
+    assert request.headers["Authorization"] == "bearer the-token"
+    assert request.headers["User-Agent"] == "telemetry-operator"
+
+
+@pytest.mark.parametrize("force", [True, False])
+async def test_apply_is_server_side_with_our_field_manager(kmock: RawHandler, cluster: Cluster, force: bool) -> None:
+    kmock << {"applied": True}
+    manifest = {"metadata": {"namespace": "plant", "name": "x"}, "spec": {"replicas": 2}}
+    assert await cluster.apply(DEPLOYMENTS, manifest, force=force) == {"applied": True}
+    (request,) = kmock["patch"]
+    assert request.url.path == "/apis/apps/v1/namespaces/plant/deployments/x"
+    assert request.params == {"fieldManager": "telemetry-operator", "force": str(force).lower()}
+    assert request.headers["Content-Type"] == "application/apply-patch+yaml"
+    assert json.loads(request.body) == manifest
+
+
+async def test_a_status_is_merged_for_the_one_object_that_is_meant(kmock: RawHandler, cluster: Cluster) -> None:
+    kmock << {"metadata": {}}
+    await cluster.patch_status(CONSUMERS, "plant", "x", "uid-1", {"replicas": 2})
+    (request,) = kmock["patch"]
+    assert request.url.path.endswith("/telemetryconsumers/x/status")
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert json.loads(request.body) == {"metadata": {"uid": "uid-1"}, "status": {"replicas": 2}}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (400, Invalid),
+        (401, Unavailable),
+        (403, Refused),
+        (409, Conflict),
+        (422, Invalid),
+        (429, Unavailable),
+        (500, Unavailable),
+        (503, Unavailable),
+        (504, Unavailable),
+    ],
+)
+async def test_what_a_refusal_becomes(
+    kmock: RawHandler, cluster: Cluster, code: int, expected: type[Exception]
+) -> None:
+    kmock << code << {"reason": "Because", "message": "it is so"}
+    with pytest.raises(expected) as caught:
+        await cluster.read(DEPLOYMENTS, "plant", "x")
+    assert type(caught.value) is expected
+    assert "it is so" in str(caught.value)
+    assert "GET /apis/apps/v1/namespaces/plant/deployments/x" in str(caught.value)
+
+
+async def test_what_is_not_there_reads_as_none_and_lists_as_missing(kmock: RawHandler, cluster: Cluster) -> None:
+    kmock << 404 << {"reason": "NotFound", "message": "no"}
+    assert await cluster.read(DEPLOYMENTS, "plant", "x") is None
+    with pytest.raises(Missing):
+        await cluster.list_objects(CONSUMERS, "plant")
+
+
+async def test_an_answer_that_is_no_status_object_is_shown_in_part(kmock: RawHandler, cluster: Cluster) -> None:
+    kmock << 502 << b"<html>bad gateway</html>" + b"x" * 1000
+    with pytest.raises(Unavailable, match="bad gateway") as caught:
+        await cluster.read(DEPLOYMENTS, "plant", "x")
+    assert len(str(caught.value)) < 400
+
+
+async def test_no_answer_is_unavailable() -> None:
+    configuration = Configuration()
+    configuration.host = "http://127.0.0.1:1"
+    async with Cluster(configuration) as cluster:
+        with pytest.raises(Unavailable, match=r"127.0.0.1:1 gives no answer"):
+            await cluster.read(DEPLOYMENTS, "plant", "x")
+
+
+async def test_a_kubeconfig_that_is_not_there_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(SettingsError, match="KUBECONFIG"):
+        await Cluster.connect()

@@ -1,0 +1,144 @@
+"""The controller over a fake cluster: watches, lists and passes all end in the same reconcile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from telemetry_operator import controller as module
+from telemetry_operator.cluster import CONSUMERS, DEPLOYMENTS
+from telemetry_operator.controller import Controller
+from telemetry_operator.errors import Missing, Unavailable
+from telemetry_operator.settings import load_settings
+from unit.operator.fake_cluster import FakeCluster
+from unit.operator.samples import KEY, consumer_body
+
+SETTINGS = load_settings(
+    {"OPERATOR_WORKER_IMAGE": "w:1", "KAFKA_BOOTSTRAP_SERVERS": "k:1", "OPERATOR_RESYNC_SECONDS": "1"}
+)
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+async def controller(cluster: FakeCluster) -> AsyncIterator[Controller]:
+    made = Controller(SETTINGS, cluster)
+    yield made
+    await made.stop()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def has_deployment(cluster: FakeCluster) -> bool:
+    return (DEPLOYMENTS.plural, *KEY) in cluster.objects
+
+
+async def test_what_the_watch_shows_is_reconciled(controller: Controller, cluster: FakeCluster) -> None:
+    await controller.wait_for_cluster()
+    controller.start()
+    controller.see_consumer(cluster.put(CONSUMERS, consumer_body()), gone=False)
+    await until(lambda: has_deployment(cluster))
+
+
+async def test_what_the_lists_bring_is_reconciled(controller: Controller, cluster: FakeCluster) -> None:
+    cluster.put(CONSUMERS, consumer_body())
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: has_deployment(cluster))
+
+
+async def test_a_childs_end_brings_it_back(controller: Controller, cluster: FakeCluster) -> None:
+    cluster.put(CONSUMERS, consumer_body())
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: cluster.status_of(*KEY))
+    gone = cluster.objects[(DEPLOYMENTS.plural, *KEY)]
+    cluster.remove(DEPLOYMENTS, *KEY)
+    controller.see_deployment(gone, gone=True)
+    await until(lambda: has_deployment(cluster))
+
+
+async def test_a_child_that_vanished_unseen_comes_back_with_the_next_list(
+    controller: Controller, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIST_SECONDS", 0.0)
+    cluster.put(CONSUMERS, consumer_body())
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: cluster.status_of(*KEY))
+    cluster.remove(DEPLOYMENTS, *KEY)
+    await until(lambda: has_deployment(cluster))
+
+
+async def test_a_consumer_that_vanished_unseen_is_forgotten(
+    controller: Controller, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIST_SECONDS", 0.0)
+    cluster.put(CONSUMERS, consumer_body())
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: cluster.status_of(*KEY))
+    cluster.remove(CONSUMERS, *KEY)
+    await until(lambda: len(controller.store.consumers) == 0)
+
+
+async def test_an_api_server_that_is_away_is_waited_for(
+    controller: Controller, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_LIST_WAITS", (0.01,))
+    cluster.broken = Missing("GET", 404, "NotFound", "the server could not find the requested resource")
+    waiting = asyncio.create_task(controller.wait_for_cluster())
+    await until(lambda: len(cluster.calls) > 3)
+    assert not waiting.done()
+    assert controller.liveness.find_deaths() == {}
+    assert "the server could not find" in controller.liveness.find_troubles()["api"]
+    cluster.broken = None
+    await asyncio.wait_for(waiting, 5)
+    assert controller.liveness.find_troubles() == {}
+
+
+async def test_a_failed_pass_is_told_and_the_next_one_mends_it(
+    controller: Controller, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIST_SECONDS", 0.0)
+    await controller.wait_for_cluster()
+    cluster.broken = Unavailable("no answer")
+    controller.start()
+    await until(lambda: "api" in controller.liveness.find_troubles())
+    cluster.broken = None
+    await until(lambda: controller.liveness.find_troubles() == {})
+
+
+async def test_a_bug_that_one_consumer_brings_out_stops_no_other(
+    controller: Controller, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = consumer_body(name="broken")
+    broken["spec"]["handler"] = {"name": "logger", "options": {1: "not JSON's key"}}
+    del broken["metadata"]["uid"]
+    cluster.put(CONSUMERS, broken)
+    cluster.objects[(CONSUMERS.plural, KEY.namespace, "broken")]["metadata"]["generation"] = None
+    cluster.put(CONSUMERS, consumer_body())
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: has_deployment(cluster))
+    assert (DEPLOYMENTS.plural, KEY.namespace, "broken") not in cluster.objects
+
+
+async def test_only_the_namespaces_that_are_named_are_listed(cluster: FakeCluster) -> None:
+    settings = load_settings(
+        {"OPERATOR_WORKER_IMAGE": "w:1", "KAFKA_BOOTSTRAP_SERVERS": "k:1", "OPERATOR_NAMESPACES": "lab"}
+    )
+    cluster.put(CONSUMERS, consumer_body())
+    elsewhere = Controller(settings, cluster)
+    await elsewhere.wait_for_cluster()
+    assert elsewhere.store.consumer_keys() == []
