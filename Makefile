@@ -37,8 +37,8 @@ format: setup ## Put the code into its format and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup ## Unit, contract and integration tests (starts a Kafka and a mosquitto of its own)
-	$(BIN)/pytest
+test: setup ## Unit, contract and integration tests (start a Kafka and a mosquitto of their own; a cluster is for e2e)
+	$(BIN)/pytest -m "not cluster"
 
 images: ## Build the worker's and the operator's image with the local Docker engine
 	hack/images.sh $(TAG)
