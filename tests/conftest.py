@@ -1,0 +1,3 @@
+"""What every test can use: the fixtures of ``support.plugin`` (real Kafka, real mosquitto)."""
+
+pytest_plugins = ["support.plugin"]

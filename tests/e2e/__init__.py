@@ -1,0 +1,1 @@
+"""End to end: the chart on a real cluster, with devices that publish and remember what was acknowledged."""

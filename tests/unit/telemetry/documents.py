@@ -1,0 +1,101 @@
+"""Strategies for JSON texts whose properties are known by construction, not by a second parser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRICKY = 'ab:,"\\{}[]\n /é\U0001f321'
+"""Characters that a careless look at JSON stumbles over."""
+
+_SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\n": "\\n"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A JSON text: how deep it is nested, and whether some object in it has a name twice."""
+
+    text: str
+    depth: int
+    duplicated: bool
+
+
+@st.composite
+def _spelled(draw: st.DrawFn, value: str, *, escapes: bool) -> str:
+    """Return ``value`` as a JSON string, with each character in one of its spellings."""
+    spelled = []
+    for character in value:
+        forms = [json.dumps(character, ensure_ascii=False)[1:-1]]
+        if escapes:
+            forms.append(json.dumps(character)[1:-1])
+            forms.append(_SHORT_ESCAPES.get(character, forms[0]))
+            if ord(character) < 0x10000:
+                forms.append(f"\\u{ord(character):04x}")
+        spelled.append(draw(st.sampled_from(forms)))
+    return f'"{"".join(spelled)}"'
+
+
+def _scalars(*, escapes: bool) -> st.SearchStrategy[Text]:
+    characters = TRICKY if escapes else TRICKY.translate({ord(bad): None for bad in '"\\\n'})
+    numbers = st.sampled_from(
+        ["0", "-0", "1.5", "1e3", "-7", "18446744073709551616", "1E-400", "true", "false", "null"]
+    )
+    strings = st.text(characters, max_size=6).flatmap(lambda value: _spelled(value, escapes=escapes))
+    return (numbers | strings).map(lambda text: Text(text, 0, False))
+
+
+@st.composite
+def _objects(draw: st.DrawFn, children: st.SearchStrategy[Text], *, escapes: bool) -> Text:
+    pool = ["a", "b", "é", ":", "a:b", ""] + (['"', "\\", 'a":1,"b', "\n"] if escapes else [])
+    members = draw(st.lists(st.tuples(st.sampled_from(pool), children), max_size=5))
+    parts = [f"{draw(_spelled(name, escapes=escapes))}{draw(_SPACES)}:{child.text}" for name, child in members]
+    names = [name for name, _ in members]
+    return Text(
+        "{" + ",".join(parts) + draw(_SPACES) + "}",
+        1 + max((child.depth for _, child in members), default=0),
+        len(set(names)) < len(names) or any(child.duplicated for _, child in members),
+    )
+
+
+def _arrays(children: st.SearchStrategy[Text]) -> st.SearchStrategy[Text]:
+    return st.lists(children, max_size=4).map(
+        lambda items: Text(
+            "[" + ", ".join(item.text for item in items) + "]",
+            1 + max((item.depth for item in items), default=0),
+            any(item.duplicated for item in items),
+        )
+    )
+
+
+_SPACES = st.sampled_from(["", " ", "\n\t"])
+
+
+def _texts(*, escapes: bool) -> st.SearchStrategy[Text]:
+    grow: Callable[[st.SearchStrategy[Text]], st.SearchStrategy[Text]] = lambda children: (  # noqa: E731
+        _objects(children, escapes=escapes) | _arrays(children)
+    )
+    return st.recursive(_scalars(escapes=escapes), grow, max_leaves=12)
+
+
+json_texts: st.SearchStrategy[Text] = _texts(escapes=False) | _texts(escapes=True)
+"""JSON texts, half of them without a single backslash; names come twice often."""
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(TRICKY, max_size=8)
+    | st.text(max_size=8).filter(lambda text: text.isprintable()),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(TRICKY, max_size=4), children, max_size=3)
+    ),
+    max_leaves=8,
+)
+"""What JSON can hold, as Python has it."""

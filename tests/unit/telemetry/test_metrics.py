@@ -1,0 +1,53 @@
+"""The names of the metrics are a contract: dashboards and alerts ask for them."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from telemetry import metrics
+
+OURS = {name: value for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
+
+NAMES: dict[str, tuple[type[MetricWrapperBase], tuple[str, ...]]] = {
+    "iothub_consumer_messages_total": (Counter, ("topic", "outcome")),
+    "iothub_consumer_handle_seconds": (Histogram, ()),
+    "iothub_consumer_batch_size": (Histogram, ()),
+    "iothub_consumer_dead_letters_total": (Counter, ("reason",)),
+    "iothub_consumer_held_partitions": (Gauge, ()),
+    "iothub_ingestion_messages_total": (Counter, ("source", "outcome")),
+    "iothub_ingestion_ack_seconds": (Histogram, ("source",)),
+    "iothub_ingestion_in_flight": (Gauge, ("source",)),
+    "iothub_producer_queue": (Gauge, ()),
+    "iothub_producer_failures_total": (Counter, ("code",)),
+    "iothub_producer_dropped_total": (Counter, ()),
+    "iothub_build_info": (Gauge, ("version", "component")),
+}
+"""From name, as Prometheus sees it, to kind and labels."""
+
+
+def exposed_name(metric: MetricWrapperBase) -> str:
+    return f"{metric._name}{'_total' if isinstance(metric, Counter) else ''}"
+
+
+def test_names_kinds_and_labels_are_as_agreed() -> None:
+    found = {exposed_name(metric): (type(metric), metric._labelnames) for metric in OURS.values()}
+    assert found == NAMES
+
+
+@pytest.mark.parametrize("metric", OURS.values(), ids=list(OURS))
+def test_every_metric_says_in_a_sentence_what_it_counts(metric: MetricWrapperBase) -> None:
+    assert metric._documentation.endswith(".")
+    assert len(metric._documentation) > 20
+
+
+def test_what_is_counted_is_exposed_under_its_name_and_labels() -> None:
+    # Given
+    labels = {"topic": "test.metrics", "outcome": "handled"}
+    assert REGISTRY.get_sample_value("iothub_consumer_messages_total", labels) is None
+    # When
+    metrics.CONSUMER_MESSAGES.labels(*labels.values()).inc(3)
+    # Then
+    assert REGISTRY.get_sample_value("iothub_consumer_messages_total", labels) == 3
+    assert b'iothub_consumer_messages_total{outcome="handled",topic="test.metrics"} 3.0' in generate_latest(REGISTRY)
