@@ -63,6 +63,8 @@ ARG SOURCE_OWNER=0:0
 COPY --from=operator-builder --chown=${SOURCE_OWNER} /app/operator operator
 ARG VERSION=0.0.0
 ARG REVISION=unknown
+# The wheel is not installed here, so its metadata can't tell.
+ENV IOT_HUB_VERSION=${VERSION}
 LABEL org.opencontainers.image.title=iot-hub/operator \
       org.opencontainers.image.description="Runs a Deployment for every TelemetryConsumer" \
       org.opencontainers.image.version=${VERSION} \
@@ -79,6 +81,8 @@ ARG SOURCE_OWNER=0:0
 COPY --from=worker-builder --chown=${SOURCE_OWNER} /app/workers workers
 ARG VERSION=0.0.0
 ARG REVISION=unknown
+# The wheel is not installed here, so its metadata can't tell.
+ENV IOT_HUB_VERSION=${VERSION}
 LABEL org.opencontainers.image.title=iot-hub/worker \
       org.opencontainers.image.description="Consumers, ingestion and the topics job of the IoT Hub telemetry pipeline" \
       org.opencontainers.image.version=${VERSION} \

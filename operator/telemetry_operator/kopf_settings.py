@@ -11,7 +11,7 @@ FINALIZER = f"{naming.GROUP}/kopf"
 
 
 def configure_kopf(settings: kopf.OperatorSettings) -> None:
-    """Set what DESIGN asks of kopf."""
+    """Set what this operator asks of kopf."""
     # Peers of equal priority freeze each other, and peering is no leader election: one replica, Recreate.
     settings.peering.standalone = True
     # Events are ours: one a transition, and none for what is only logged.

@@ -18,7 +18,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -274,14 +274,6 @@ def topics(arguments: argparse.Namespace) -> None:
     answer({name: len(topic.partitions) for name, topic in known.items()})
 
 
-def offsets(arguments: argparse.Namespace) -> None:
-    """Print the offsets that a group has committed."""
-    admin = AdminClient({"bootstrap.servers": arguments.bootstrap})
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(arguments.group)], request_timeout=10)
-    places = asked[arguments.group].result().topic_partitions or []
-    answer({f"{place.topic}[{place.partition}]": place.offset for place in places})
-
-
 def main() -> None:
     """Run the command that the arguments name."""
     parser = argparse.ArgumentParser()
@@ -298,7 +290,7 @@ def main() -> None:
     command.add_argument("--window", type=int, default=20)
     command.add_argument("--timeout", type=float, default=180)
 
-    for run in (read, lag, members, create_topic, topics, offsets):
+    for run in (read, lag, members, create_topic, topics):
         command = commands.add_parser(run.__name__.replace("_", "-"))
         command.set_defaults(run=run)
         command.add_argument("--bootstrap", required=True)
@@ -308,7 +300,7 @@ def main() -> None:
         if run is read:
             command.add_argument("--prefix", default="")
             command.add_argument("--until", type=int, default=0)
-        if run in {lag, members, offsets}:
+        if run in {lag, members}:
             command.add_argument("--group", required=True)
         if run is create_topic:
             command.add_argument("--topic", required=True)

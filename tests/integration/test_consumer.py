@@ -213,6 +213,52 @@ def test_retry_later_holds_its_partition_only(
     wait_until(lambda: running.consumer.find_readiness_problem() is None)
 
 
+def test_a_partition_that_waited_elsewhere_goes_on_when_it_comes_back(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    """Given partitions held by one member, when they move to another and come back, then they are not paused still."""
+    send(kafka, topic, [b"0"], partition=0)
+    send(kafka, topic, [b"10"], partition=1)
+    send(kafka, topic, [b"20"], partition=2)
+    group, open_now = unique("group"), threading.Event()
+    handled: list[int] = []
+
+    class Later:
+        def handle(self, payload: int) -> None:
+            if not open_now.is_set():
+                raise RetryLater("not yet", after=0.5)
+            handled.append(payload)
+
+    first = run_consumer(group=group, topics=[topic], handler=Later())
+    wait_until(lambda: "not yet" in (first.consumer.find_readiness_problem() or ""))
+    second = run_consumer(group=group, topics=[topic], handler=Later())
+    wait_until(lambda: "not yet" in (second.consumer.find_readiness_problem() or ""))
+    second.stop()
+    open_now.set()
+    for partition in range(3):
+        send(kafka, topic, [b"%d" % (partition * 10 + 1)], partition=partition)
+    wait_until(lambda: sorted(handled) == [0, 1, 10, 11, 20, 21], hint=lambda: str(handled))
+
+
+def test_partitions_that_are_tried_again_leave_room_for_the_others(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    """Given a partition that is due again at once and for ever, then the others are read all the same."""
+    send(kafka, topic, [b"0"], partition=0)
+    handled: list[int] = []
+
+    class Never:
+        def handle(self, payload: int) -> None:
+            if payload == 0:
+                raise RetryLater("never", after=0)
+            handled.append(payload)
+
+    running = run_consumer(group=unique("group"), topics=[topic], handler=Never())
+    wait_until(lambda: "never" in (running.consumer.find_readiness_problem() or ""), interval=0.001)
+    send(kafka, topic, [b"10", b"11"], partition=1)
+    wait_until(lambda: handled == [10, 11], hint=lambda: str(handled))
+
+
 def test_without_a_dead_letter_topic_it_stops_and_skips_nothing(
     kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
 ) -> None:

@@ -38,12 +38,20 @@ class Publisher:
         self._client.connect("127.0.0.1", broker.port, clean_start=False)
         self._client.loop_start()
 
-    def publish(self, number: int, *, topic: str = "telemetry/DEV-01", payload: bytes | None = None) -> None:
+    def publish(
+        self,
+        number: int,
+        *,
+        topic: str = "telemetry/DEV-01",
+        payload: bytes | None = None,
+        properties: Properties | None = None,
+    ) -> None:
         for _ in range(number):
             identity = f"m{next(self._numbers)}"
-            properties = Properties(PacketTypes.PUBLISH)
-            properties.UserProperty = [("id", identity)]
-            info = self._client.publish(topic, payload or identity.encode(), qos=1, properties=properties)
+            if properties is None:
+                own = Properties(PacketTypes.PUBLISH)
+                own.UserProperty = [("id", identity)]
+            info = self._client.publish(topic, payload or identity.encode(), qos=1, properties=properties or own)
             self._ids[info.mid] = identity
 
     @property
@@ -103,6 +111,30 @@ def test_a_message_arrives_untouched_with_its_headers(
     assert "device" not in headers_of(claimed)
 
     assert process.terminate() == 0
+    device.close()
+
+
+def test_every_property_that_mqtt_allows_comes_through(
+    kafka: KafkaBroker, mosquitto_factory: MosquittoFactory, topics: dict[str, str], start_process: Start
+) -> None:
+    """Given a message with odd but legal properties, then it arrives, and so does what comes behind it."""
+    broker = mosquitto_factory()
+    process = start_process("ingestion.mqtt", **environment(kafka, broker, topics))
+    ready(process)
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = [("\ufeffbom", "\ufeff"), ("", ""), ("id", "\ufeff"), ("id", "x" * 60_000), ("a", "b")]
+    properties.ContentType = "\ufefftext"
+    properties.ResponseTopic = "answer/here"
+    properties.CorrelationData = b"\x00\xff"
+    properties.PayloadFormatIndicator = 1
+    properties.MessageExpiryInterval = 3600
+    device = Publisher(broker)
+    device.publish(1, payload=b"odd", properties=properties)
+    device.publish(1, payload=b"behind it")
+    wait_until(lambda: len(read_topic(kafka, topics["raw"])) == 2, hint=lambda: process.log)
+    odd, _ = sorted(read_topic(kafka, topics["raw"]), key=lambda message: message.offset() or 0)
+    assert odd.value() == b"odd"
+    assert headers_of(odd)["content_type"] == "\ufefftext"
     device.close()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -27,7 +28,7 @@ from telemetry import metrics
 from telemetry.codec import decode_json
 from telemetry.dead_letters import Cause
 from telemetry.errors import ConfigurationError, FatalKafkaError, HandlerError, InvalidTelemetry
-from telemetry.names import check_topic_name
+from telemetry.names import check_topic_names
 
 _LONGEST_BLOCK = 0.1
 """Longest single wait inside librdkafka, in seconds: a signal is served in between."""
@@ -68,7 +69,7 @@ class KafkaConsumer:
         max_attempts: int = 5,
     ) -> None:
         self._config = config
-        self._topics = _checked(topics)
+        self._topics = check_topic_names(topics)
         self._timeout = consume_timeout
         self._decode = decode_json and not getattr(handler, "wants_bytes", False)
         self._batch = consume_batch
@@ -91,7 +92,7 @@ class KafkaConsumer:
             client.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
             log.info("consuming", topics=self._topics, group=self._config.group_id)
             while not self._stopping:
-                self._turned = time.monotonic()
+                self._turned = self._polled = time.monotonic()
                 items, isolate = self._next_items(client)
                 if items:
                     self._work(client, items, isolate)
@@ -121,6 +122,9 @@ class KafkaConsumer:
         self._holds = Holds(time.monotonic)
         self._inbox: list[Message] = []
         self._progress = Progress(commit_each=self._commit_each)
+        self._tried_again = False
+        self._paused = False
+        self._polled = time.monotonic()
         self._stopping = False
         self._settled = False
 
@@ -144,10 +148,18 @@ class KafkaConsumer:
 
     def _next_items(self, client: Consumer) -> tuple[list[Item], bool]:
         """Return the next messages: those of a partition whose waiting is over, else new ones. Empty after a wait."""
-        due = self._holds.take_due()
-        if due is not None:
-            return due[1].items, due[1].isolate
-        self._collect(client)
+        if self._holds.seconds_until_due() == 0:
+            # The group is served first, which may take the waiting partition away; and what can go on takes turns with
+            # what is tried again, however long that takes.
+            self._accept(client.consume(max(1, self._most - len(self._inbox)), 0))
+            if not (self._inbox and self._tried_again):
+                due = self._holds.take_due()
+                if due is not None:
+                    self._tried_again = True
+                    return due[1].items, due[1].isolate
+        else:
+            self._collect(client)
+        self._tried_again = False
         messages, self._inbox = self._inbox, []
         return [self._make_item(message) for message in messages], False
 
@@ -156,7 +168,7 @@ class KafkaConsumer:
         until_due = self._holds.seconds_until_due()
         deadline = time.monotonic() + (self._timeout if until_due is None else min(self._timeout, until_due))
         filling = False
-        while not self._stopping:
+        while not self._stopping and len(self._inbox) < self._most:
             left = deadline - time.monotonic()
             room = self._most - len(self._inbox)
             if filling or left <= 0:
@@ -204,16 +216,42 @@ class KafkaConsumer:
 
     def _work(self, client: Consumer, items: list[Item], isolate: bool) -> None:
         # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
+        sent, waits = self._hand_over(client, items, isolate)
+        # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
+        self._confirm(client, sent)
+        # 3. Per partition, move the offset over the messages that are done; hold the rest and whatever is behind it.
+        by_partition: dict[Partition, list[Item]] = {}
+        for item in items:
+            by_partition.setdefault(item.partition, []).append(item)
+        for partition, own in by_partition.items():
+            if partition in self._progress.owned:
+                self._settle(client, partition, own, waits.get(partition))
+        metrics.CONSUMER_HELD_PARTITIONS.set(len(self._holds))
+        if self._paused:
+            client.resume([TopicPartition(*place) for place in self._progress.owned if place not in self._holds])
+            self._paused = False
+        # 4. Commit.
+        self._progress.commit(client)
+
+    def _hand_over(
+        self, client: Consumer, items: list[Item], isolate: bool
+    ) -> tuple[list[Outcome], dict[Partition, Outcome]]:
+        """Return the outcomes whose messages were sent, and of each partition that has to wait why it has to."""
         waits: dict[Partition, Outcome] = {}
         sent: list[Outcome] = []
         for outcome in self._calls.run(items, isolate=isolate):
+            self._turned = time.monotonic()
+            if self._turned - self._polled > self._config.max_poll_interval_ms / 4000:
+                self._stay_in_group(client)
             if outcome.retry is not None:
                 waits.update((item.partition, outcome) for item in outcome.items)
             else:
                 self._refuse_homeless(outcome)
                 self._outputs.send(outcome, group=self._config.group_id, at=datetime.now(UTC))
                 sent.append(outcome)
-        # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
+        return sent, waits
+
+    def _confirm(self, client: Consumer, sent: list[Outcome]) -> None:
         if self._outputs.in_use:
             self._await_deliveries(client)
         for outcome in sent:
@@ -223,16 +261,6 @@ class KafkaConsumer:
             elif (refusal := self._outputs.find_refusal(outcome)) is not None:
                 blame(outcome, refusal)
         self._outputs.clear()
-        # 3. Per partition, move the offset over the messages that are done; hold the rest and whatever is behind it.
-        by_partition: dict[Partition, list[Item]] = {}
-        for item in items:
-            by_partition.setdefault(item.partition, []).append(item)
-        for partition, own in by_partition.items():
-            if partition in self._progress.owned:
-                self._settle(client, partition, own, waits.get(partition))
-        metrics.CONSUMER_HELD_PARTITIONS.set(len(self._holds))
-        # 4. Commit.
-        self._progress.commit(client)
 
     def _settle(self, client: Consumer, partition: Partition, items: list[Item], wait: Outcome | None) -> None:
         undone = next((place for place, item in enumerate(items) if not item.done), len(items))
@@ -285,8 +313,7 @@ class KafkaConsumer:
                 )
 
     def _await_deliveries(self, client: Consumer) -> None:
-        """Wait until every delivery is reported. Kafka may be away for long: meanwhile stay in the group."""
-        paused = False
+        """Wait until every delivery is reported. Kafka may be away for long."""
         give_up: float | None = None
         while self._outputs.flush(_LONGEST_BLOCK if self._stopping else 1.0):
             self._turned = time.monotonic()
@@ -295,14 +322,16 @@ class KafkaConsumer:
                 if time.monotonic() >= give_up:
                     self._outputs.give_up()
                     break
-            if not paused:
-                client.pause([TopicPartition(*partition) for partition in self._progress.owned])
-                paused = True
-            message = client.poll(0)
-            if message is not None:
-                self._accept([message])
-        if paused:
-            client.resume([TopicPartition(*p) for p in self._progress.owned if p not in self._holds])
+            self._stay_in_group(client)
+
+    def _stay_in_group(self, client: Consumer) -> None:
+        """Serve the group in the middle of an iteration that takes long; nothing new comes in meanwhile."""
+        client.pause([TopicPartition(*partition) for partition in self._progress.owned])
+        self._paused = True
+        message = client.poll(0)
+        if message is not None:
+            self._accept([message])
+        self._polled = time.monotonic()
 
     # --- the group ---
 
@@ -318,15 +347,19 @@ class KafkaConsumer:
 
     def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._progress.hand_over(client, partitions)
-        self._forget(partitions)
+        self._forget(client, partitions)
         log.info("partitions revoked", partitions=_names(partitions), owned=len(self._progress.owned))
 
     def _on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        self._forget(partitions)
+        self._forget(client, partitions)
+        self._settled = False
         log.warning("partitions lost", partitions=_names(partitions), owned=len(self._progress.owned))
 
-    def _forget(self, partitions: list[TopicPartition]) -> None:
+    def _forget(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Drop what is in hand of partitions that have a new owner."""
+        # librdkafka keeps a pause until the partition comes back, when nobody would know of it any more.
+        with suppress(KafkaException):
+            client.resume(partitions)
         self._progress.forget(partitions)
         gone = to_partitions(partitions)
         self._inbox = [message for message in self._inbox if (message.topic(), message.partition()) not in gone]
@@ -355,14 +388,3 @@ def _count(topic: str, outcome: str, number: int) -> None:
 
 def _names(partitions: Iterable[TopicPartition]) -> list[str]:
     return [f"{place.topic}[{place.partition}]" for place in partitions]
-
-
-def _checked(topics: Sequence[str]) -> list[str]:
-    if isinstance(topics, str) or not topics:
-        raise ConfigurationError("topics: give a list of at least one topic's name")
-    if len(set(topics)) < len(topics):
-        raise ConfigurationError("topics: one comes twice")
-    try:
-        return [check_topic_name(topic) for topic in topics]
-    except ValueError as error:
-        raise ConfigurationError(f"topics: {error}") from error

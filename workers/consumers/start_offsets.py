@@ -40,9 +40,12 @@ def prepare_group(config: ConsumerConfig, topics: Sequence[str], start_from: Sta
         found = _wait_for_topics(client, config, topics, deadline=time.monotonic() + wait)
         places = [TopicPartition(topic, number) for topic, data in found.items() for number in data.partitions]
         committed = client.committed(places, timeout=_REQUEST)
+        raise_partition_errors(committed)
         missing = [TopicPartition(place.topic, place.partition) for place in committed if place.offset < 0]
         if missing:
-            offsets = _find_offsets(client, missing, start_from)
+            # A group that has begun takes a new partition from its start, or it would skip what is in it.
+            begun = len(missing) < len(committed)
+            offsets = _find_offsets(client, missing, "earliest" if begun else start_from)
             _commit(client, config.group_id, offsets, start_from)
     except KafkaException as error:
         raise NotYetAvailable("KafkaUnavailable", f"{config.bootstrap_servers}: {error.args[0].str()}") from error
@@ -61,13 +64,17 @@ def _wait_for_topics(
                 "KafkaUnavailable", f"no Kafka answers at {config.bootstrap_servers}: {error.args[0].str()}"
             )
         else:
-            missing = [topic for topic in topics if topic not in all_topics or all_topics[topic].error is not None]
-            if not missing:
-                return {topic: all_topics[topic] for topic in topics}
-            problem = NotYetAvailable(
-                "TopicNotFound",
-                f"{_list(missing)} not in Kafka at {config.bootstrap_servers}; create it or correct the name",
-            )
+            found = {topic: all_topics[topic] for topic in topics if topic in all_topics}
+            missing = [topic for topic in topics if topic not in found or not found[topic].partitions]
+            broken = [f"{topic}: {data.error.str()}" for topic, data in found.items() if data.error is not None]
+            if not missing and not broken:
+                return found
+            problem = NotYetAvailable("KafkaUnavailable", "; ".join(broken))
+            if missing:
+                problem = NotYetAvailable(
+                    "TopicNotFound",
+                    f"{_list(missing)} not in Kafka at {config.bootstrap_servers}; create it or correct the name",
+                )
         if time.monotonic() >= deadline:
             raise problem
         time.sleep(_POLL)

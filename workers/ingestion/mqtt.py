@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingestion import paho_strings
 from ingestion.acks import AckWindow, Ticket
 from ingestion.intake import Intake
 from ingestion.record import DeviceTemplate, build_mqtt_record
@@ -41,6 +42,8 @@ _QUIET = 2.0
 """A replica that leaves goes on until nothing has come for this many seconds: what the broker had handed to it."""
 _LAST_FLUSH = 20.0
 _MARK_EVERY = 3600.0
+_STUCK = 30.0
+"""Seconds without a delivery after which messages that wait for one show in the readiness."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _ANSWER = 3.0
 
@@ -59,12 +62,16 @@ class MqttIngestion:
         self._stop = threading.Event()
         self._subscribed = False
         self._suback = threading.Event()
+        self._unsubscribed_at: float | None = None
         self._taking = True
+        self._taking_lock = threading.Lock()
         self._problem: str | None = "not connected to the broker yet"
         self._redelivery: str | None = None
         self._pause = _FIRST_PAUSE
         self._last_message = time.monotonic()
         self._marked = 0.0
+        self._mark_every = min(_MARK_EVERY, settings.session_expiry_seconds / 4)
+        self._last_taken = self._stuck_since = time.monotonic()
         self._turned = time.monotonic()
         self._ack_seconds = metrics.INGESTION_ACK_SECONDS.labels("mqtt")
         metrics.INGESTION_IN_FLIGHT.labels("mqtt").set_function(lambda: len(self._acks))
@@ -85,7 +92,10 @@ class MqttIngestion:
         self._stop.set()
 
     def find_readiness_problem(self) -> str | None:
-        """Return why no message can come in now, or None."""
+        """Return why no message can come in, or get into Kafka, now; or None."""
+        stuck = time.monotonic() - self._stuck_since
+        if self._problem is None and stuck > _STUCK:
+            return f"Kafka has taken nothing for {stuck:.0f} s; the broker keeps what comes in"
         return self._problem
 
     def find_liveness_problem(self) -> str | None:
@@ -98,12 +108,15 @@ class MqttIngestion:
     def _turn(self) -> None:
         self._turned = time.monotonic()
         self._intake.poll(_POLL)
-        metrics.PRODUCER_QUEUE.set(self._intake.queued)
+        queued = self._intake.queued
+        metrics.PRODUCER_QUEUE.set(queued)
+        if not queued or self._last_taken > self._stuck_since:
+            self._stuck_since = self._turned
         if self._intake.fatal_error is not None:
             raise FatalKafkaError(self._intake.fatal_error)
         if self._redelivery is not None:
             self._reconnect_for_redelivery(self._redelivery)
-        elif self._subscribed and self._turned - self._marked > _MARK_EVERY:
+        elif self._subscribed and self._turned - self._marked > self._mark_every:
             self._publish_mark()
 
     def _connect(self) -> None:
@@ -132,7 +145,9 @@ class MqttIngestion:
         """End in order: nothing that Kafka has is sent again, and nothing that it does not have is lost."""
         shared_out = self._settings.share_group is not None and self._settings.ordinal > 0
         drained = self._drain() if shared_out and self._client.is_connected() else False
-        self._taking = False
+        # Not between a message's check and its submission: it would reach Kafka behind the flush, unacknowledged.
+        with self._taking_lock:
+            self._taking = False
         self._intake.flush(_LAST_FLUSH)
         if self._client.is_connected() and not shared_out:
             self._wait_until_broker_has_our_acks()
@@ -157,11 +172,12 @@ class MqttIngestion:
     def _drain(self) -> bool:
         """Unsubscribe, and go on until what the broker had set aside for this replica is through."""
         self._client.unsubscribe(list(self._settings.filters))
-        self._last_message = time.monotonic()
-        deadline = self._last_message + _LAST_FLUSH
+        deadline = time.monotonic() + _LAST_FLUSH
         while time.monotonic() < deadline:
             self._intake.poll(_POLL)
-            if not len(self._acks) and time.monotonic() - self._last_message > _QUIET:
+            if self._unsubscribed_at is None or len(self._acks):
+                continue
+            if time.monotonic() - max(self._unsubscribed_at, self._last_message) > _QUIET:
                 return True
         return False
 
@@ -172,6 +188,7 @@ class MqttIngestion:
 
     def _make_client(self) -> Client:
         settings = self._settings
+        paho_strings.install()
         client = Client(CallbackAPIVersion.VERSION2, settings.client_id, protocol=MQTTv5, manual_ack=True)
         if settings.username is not None:
             password = settings.password.get_secret_value() if settings.password else None
@@ -185,6 +202,7 @@ class MqttIngestion:
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         client.on_socket_close = lambda *_: self._acks.close()
@@ -222,6 +240,7 @@ class MqttIngestion:
         if refused:
             self._problem = f"the broker refuses the subscription to {', '.join(refused)}"
             log.error("subscription refused", refused=refused)
+            self._redelivery = self._problem
             return
         self._subscribed, self._problem = True, None
         self._suback.set()
@@ -229,6 +248,11 @@ class MqttIngestion:
             return
         log.info("subscribed", filters=self._settings.filters)
         self._publish_mark()
+
+    def _on_unsubscribe(
+        self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        self._unsubscribed_at = time.monotonic()
 
     def _publish_mark(self) -> None:
         """Say, retained, that the session exists. It expires before the session can, and is refreshed until then."""
@@ -242,8 +266,13 @@ class MqttIngestion:
         )
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
-        if not self._taking:
-            return  # unacknowledged: the session keeps it for whoever comes next
+        with self._taking_lock:
+            # Else it stays unacknowledged: the session keeps it for whoever comes next. So too behind a message that
+            # Kafka did not take, or that one would come after its device's later ones.
+            if self._taking and self._redelivery is None:
+                self._take(message)
+
+    def _take(self, message: MQTTMessage) -> None:
         self._last_message = time.monotonic()
         ticket = self._acks.add(message.mid) if message.qos else None
         try:
@@ -267,7 +296,8 @@ class MqttIngestion:
             self._redelivery = str(error)
             return
         self._pause = _FIRST_PAUSE
-        self._ack_seconds.observe(time.monotonic() - arrived)
+        self._last_taken = time.monotonic()
+        self._ack_seconds.observe(self._last_taken - arrived)
         if ticket is not None:
             self._acks.settle(ticket)
 

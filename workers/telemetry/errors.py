@@ -24,7 +24,7 @@ class ConfigurationError(IotHubError):
 class InvalidTelemetry(IotHubError):
     """A message breaks a rule of the telemetry schema.
 
-    ``reason`` is the short stable code of DESIGN's list (``bad_ts``, ``missing_field`` …); ``str()`` is the sentence
+    ``reason`` is a short stable code (``bad_ts``, ``missing_field`` …); ``str()`` is the sentence
     for a person, and names the field.
     """
 

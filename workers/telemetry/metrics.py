@@ -1,4 +1,4 @@
-"""Every metric of the workers and of ingestion, in one place. Names follow DESIGN: the prefix is ``iothub_``."""
+"""Every metric of the workers and of ingestion, in one place. The prefix is ``iothub_``."""
 
 from __future__ import annotations
 

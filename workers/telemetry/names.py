@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator
+
+from telemetry.errors import ConfigurationError
 
 TOPIC_RAW = "telemetry.raw"
 TOPIC_CLEAN = "telemetry.clean"
@@ -29,6 +32,18 @@ def check_topic_name(name: str) -> str:
     if not _TOPIC_CHARACTERS.issuperset(name):
         raise ValueError(f"{name!r} can't be a topic's name: letters, digits, '.', '_' and '-' only")
     return name
+
+
+def check_topic_names(names: Sequence[str]) -> list[str]:
+    """Return ``names`` as a list if they are different topics' names, else raise ConfigurationError."""
+    if isinstance(names, str) or not names:
+        raise ConfigurationError("topics: give a list of at least one topic's name")
+    if len(set(names)) < len(names):
+        raise ConfigurationError("topics: one comes twice")
+    try:
+        return [check_topic_name(name) for name in names]
+    except ValueError as error:
+        raise ConfigurationError(f"topics: {error}") from error
 
 
 TopicName = Annotated[str, AfterValidator(check_topic_name)]

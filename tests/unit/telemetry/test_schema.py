@@ -22,7 +22,7 @@ READING: dict[str, Any] = {
     "metrics": {"humidity": 20, "temperature": 20},
     "ts": "2026-02-20 22:45",
 }
-"""DESIGN's own example."""
+"""The documentation's example."""
 MOMENT = datetime(2026, 2, 20, 22, 45, tzinfo=UTC)
 
 REASONS = {

@@ -1,4 +1,4 @@
-"""Times as devices write them: every form of the design, and a sentence for everything else."""
+"""Times as devices write them: every form of the schema, and a sentence for everything else."""
 
 from __future__ import annotations
 
