@@ -35,14 +35,17 @@ def came_back(release: Release, pod: str, before: int) -> dict[str, Any]:
     return ended
 
 
-def find_disorder(sent: list[Sent], records: list[dict[str, Any]]) -> list[str]:
-    """Return what of a device does not come in the order in which it was sent; repetitions don't count."""
-    wanted: dict[str, list[str]] = defaultdict(list)
-    for message in sent:
-        wanted[message.device].append(message.id)
+def first_of_each(records: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return, by device, the first record of each id, in the order in which they lie in Kafka."""
     first: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for record in sorted(records, key=lambda record: (record["partition"], record["offset"])):
         first[record["key"]].setdefault(record["id"], record)
+    return first
+
+
+def find_disorder(wanted: dict[str, list[str]], records: list[dict[str, Any]]) -> list[str]:
+    """Return where a device's ids, of which ``wanted`` has the order, do not come in it; repetitions don't count."""
+    first = first_of_each(records)
     return [
         f"{device}: {place['topic']}[{place['partition']}] has {found} at {place['offset']} where {right} should be; "
         f"received at {place['headers']['received_at']}, {right} at {first[device][right]['headers']['received_at']}"
@@ -52,8 +55,14 @@ def find_disorder(sent: list[Sent], records: list[dict[str, Any]]) -> list[str]:
     ][:10]
 
 
-def check_nothing_is_missing(release: Release, prefix: str, sent: list[Sent], seen: Acknowledged) -> Counter[str]:
-    """Check that all that was acknowledged is clean, in each device's order; return how often each id is there."""
+def check_nothing_is_missing(
+    release: Release, prefix: str, sent: list[Sent], seen: Acknowledged, *, broker_killed: bool = False
+) -> Counter[str]:
+    """Check that all that was acknowledged is clean, in each device's order; return how often each id is there.
+
+    A broker that was killed may hand on what is new before what it had stored: of that it keeps every message, but
+    promises no order. What lies in telemetry.raw comes out of the validator in the same order all the same.
+    """
     assert seen.refused == {}
     assert len(set(seen.ids)) == len(sent), "publishers repeat what is not acknowledged until it is"
     raw = release.settle_pipeline(len(sent), prefix, timeout=120)
@@ -63,8 +72,15 @@ def check_nothing_is_missing(release: Release, prefix: str, sent: list[Sent], se
     assert not missing, f"{len(missing)} acknowledged messages are missing, such as {sorted(missing)[:5]}"
     assert release.read([DLQ], prefix) == []
 
-    for topic, records in (("raw", raw), ("clean", clean)):
-        disorder = find_disorder(sent, records)
+    published: dict[str, list[str]] = defaultdict(list)
+    for message in sent:
+        published[message.device].append(message.id)
+    in_raw = {device: list(records) for device, records in first_of_each(raw).items()}
+    for topic, wanted, records in (("raw", published, raw), ("clean", in_raw, clean)):
+        disorder = find_disorder(wanted, records)
+        if disorder and topic == "raw" and broker_killed:
+            release.facts.append("SIGKILL of mosquitto: what was new overtook what it had stored")
+            continue
         assert not disorder, f"what is new of a device comes in its order, in {topic} too:\n" + "\n".join(disorder)
     return found
 
@@ -89,7 +105,7 @@ def test_nothing_acknowledged_is_missing_after_sigkill(release: Release, reading
     for pod in victims.values():
         assert came_back(release, pod, before[pod])["exitCode"] == 137
 
-    found = check_nothing_is_missing(release, "kill-", sent, stream.result())
+    found = check_nothing_is_missing(release, "kill-", sent, stream.result(), broker_killed=True)
     repeated = {id_: count - 1 for id_, count in found.items() if count > 1}
     release.facts.append(
         f"SIGKILL of {', '.join(victims)}: {len(sent)} acknowledged, 0 missing, "
