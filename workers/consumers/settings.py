@@ -10,10 +10,11 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from telemetry.names import TopicName
+from telemetry.settings import split_commas
 
 _NUMBER = re.compile(r"\s*[-+]?[0-9.]+\s*")
 
@@ -23,7 +24,9 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CONSUMER_", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    topics: Annotated[tuple[TopicName, ...], NoDecode] = Field(min_length=1, max_length=32)
+    topics: Annotated[tuple[TopicName, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+        min_length=1, max_length=32
+    )
     """Topics to consume: comma-separated in the environment."""
     handler: str = Field(min_length=1)
     """A registered short name, ``package.module:Class``, or a class's name in ``handler_file``."""
@@ -49,13 +52,6 @@ class WorkerSettings(BaseSettings):
     """Where dead letters go; without it a message that can't be handled stops the worker with an error."""
     max_attempts: int = Field(default=5, ge=1, le=100)
     """How often a failing message is handed to the handler before it is a dead letter."""
-
-    @field_validator("topics", mode="before")
-    @classmethod
-    def _split_topics(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
     @field_validator("topics")
     @classmethod

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingestion.topic_filters import check_filter, compile_filter
 from telemetry.names import TOPIC_DLQ, TOPIC_RAW, TopicName
+from telemetry.settings import split_commas
 
 _WEEK = 7 * 24 * 3600
 _ORDINAL = re.compile(r"-([0-9]+)$")
@@ -47,7 +48,7 @@ class MqttSettings(BaseSettings):
     """Path of the certificates that the broker's is checked against; setting it turns TLS on."""
     client_id: str = Field(default="iot-hub-ingestion", min_length=1, max_length=128)
     """Names the session at the broker, so it must stay the same over restarts: the pod's name in a StatefulSet."""
-    topics: Annotated[tuple[str, ...], NoDecode] = ("telemetry/+",)
+    topics: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = ("telemetry/+",)
     """Topic filters to subscribe to: comma-separated in the environment."""
     device_template: str = "telemetry/{device}"
     """Where in a topic the device's id stands: ``{device}`` is one level, ``+`` and ``#`` are as in a filter."""
@@ -61,13 +62,6 @@ class MqttSettings(BaseSettings):
     """How long, in seconds, a silent connection may be before the broker takes it for dead."""
     ready_topic: str = Field(default="iot-hub/ingestion/ready", min_length=1)
     """Topic of the retained mark that says: the session exists, so devices may publish."""
-
-    @field_validator("topics", mode="before")
-    @classmethod
-    def _split_topics(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
     @field_validator("topics")
     @classmethod

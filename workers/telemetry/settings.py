@@ -42,6 +42,13 @@ def real_problems(error: ValidationError) -> list[ErrorDetails]:
     return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in above]
 
 
+def split_commas(value: object) -> object:
+    """Return the parts of a comma-separated text; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
 def variable_name(cls: type[BaseSettings], field: str) -> str:
     """Return the environment variable that sets ``field`` of ``cls``."""
     return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
