@@ -53,7 +53,7 @@ async def _wait_until_served(cluster: Cluster, name: str) -> None:
     deadline = time.monotonic() + ESTABLISHED_SECONDS
     while True:
         body = await cluster.read(CRDS, None, name) or {}
-        conditions = {c["type"]: c for c in body.get("status", {}).get("conditions", ())}
+        conditions = {c["type"]: c for c in (body.get("status") or {}).get("conditions") or ()}
         if conditions.get("Established", {}).get("status") == "True":
             return
         if time.monotonic() > deadline:
