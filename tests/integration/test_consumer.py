@@ -85,6 +85,23 @@ def _term_when(condition: Callable[[], bool]) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
+def test_a_stop_that_comes_before_the_start_is_not_forgotten(
+    kafka: KafkaBroker, topic: str, unique: Callable[[str], str]
+) -> None:
+    handler = Collector()
+    consumer = KafkaConsumer(
+        ConsumerConfig(bootstrap_servers=kafka.bootstrap_servers, group_id=unique("group")), [topic], handler
+    )
+    send(kafka, topic, [b"1"])
+    consumer.stop()
+    consumer.start()
+    assert handler.calls == []
+    # What ended can be started again.
+    again = Running(consumer)
+    wait_until(lambda: handler.calls == [1])
+    again.stop()
+
+
 @pytest.mark.parametrize("commit", ["manual", "auto"])
 def test_one_message_at_a_time_as_bytes(
     kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str], commit: str

@@ -79,6 +79,7 @@ class KafkaConsumer:
         self._calls = HandlerCalls(handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._is_stopping)
         self._outputs = Outputs(config, output_topic=output_topic, dlq_topic=dlq_topic)
         self._begin()
+        self._stopping = False
         self._turned = time.monotonic()
         self._consumer: Consumer | None = None
 
@@ -125,7 +126,6 @@ class KafkaConsumer:
         self._tried_again = False
         self._paused = False
         self._polled = time.monotonic()
-        self._stopping = False
         self._settled = False
 
     def _is_stopping(self) -> bool:
@@ -374,6 +374,8 @@ class KafkaConsumer:
             self._outputs.close()
             self._consumer = None
             self._settled = False
+            # Not at the start: a signal that came just before it would be forgotten.
+            self._stopping = False
             log.info("consumer closed", group=self._config.group_id)
 
 

@@ -43,6 +43,10 @@ class KafkaProducer:
     def __init__(self, config: ProducerConfig, topic: str) -> None:
         self.topic = _checked(topic)
         self._fatal: str | None = None
+        self._room = (
+            f"it holds {config.queue_max_messages} messages (KAFKA_QUEUE_MAX_MESSAGES) "
+            f"or {config.queue_max_kbytes} KiB (KAFKA_QUEUE_MAX_KBYTES)"
+        )
         properties = config.to_librdkafka() | {"error_cb": self._on_error, "logger": logging.getLogger("librdkafka")}
         try:
             self._producer = Producer(properties)
@@ -87,7 +91,7 @@ class KafkaProducer:
                 if on_full == "raise" or now >= deadline:
                     self._producer.poll(0)
                     raise QueueFull(
-                        f"the producer's queue is full ({len(self._producer)} messages): Kafka takes them too slowly"
+                        f"the producer's queue is full, Kafka takes messages too slowly; {self._room}"
                     ) from None
                 self._producer.poll(_POLL)
             except KafkaException as error:
