@@ -67,7 +67,7 @@ class Progress:
             self._uncommitted.clear()
 
     def hand_over(self, client: Consumer, partitions: Iterable[TopicPartition]) -> None:
-        """Commit what ``partitions`` have moved, before their next owner asks, and forget them."""
+        """Commit what ``partitions`` have moved, before their next owner asks; `forget` them after it."""
         gone = to_partitions(partitions)
         # Stored offsets too: librdkafka's next interval would be too late.
         moved = gone & (self._uncommitted if self._commit_each else self._positions.keys())
@@ -81,7 +81,6 @@ class Progress:
                     continue
                 _log_uncommitted(error)
             break
-        self.forget(partitions)
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Drop ``partitions``: their new owner begins at the last commit."""
