@@ -15,6 +15,18 @@ from support.kafka_broker import KafkaBroker
 
 
 @pytest.fixture
+def topic(kafka: KafkaBroker, unique: Callable[[str], str]) -> str:
+    (name,) = kafka.create_topics([unique("raw")], partitions=3)
+    return name
+
+
+@pytest.fixture
+def dlq(kafka: KafkaBroker, unique: Callable[[str], str]) -> str:
+    (name,) = kafka.create_topics([unique("x") + ".dlq"], partitions=1)
+    return name
+
+
+@pytest.fixture
 def run_consumer(kafka: KafkaBroker) -> Iterator[Callable[..., Running]]:
     """Start a consumer; what still runs at the end of the test is stopped."""
     started: list[Running] = []

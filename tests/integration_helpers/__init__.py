@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
@@ -83,6 +83,20 @@ def committed(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> di
         return {place.partition: max(place.offset, 0) for place in places}
     finally:
         client.close()
+
+
+class Collector:
+    """Notes every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def handle(self, payload: Any) -> None:
+        self.calls.append(payload)
+
+    @property
+    def messages(self) -> list[Any]:
+        return [message for call in self.calls for message in (call if isinstance(call, list) else [call])]
 
 
 class Running:
