@@ -23,12 +23,12 @@ $(UV):
 
 .venv/.made: pyproject.toml uv.lock | $(UV)
 	$(UV) sync --locked --all-extras --quiet --python $(PYTHON)
-	@touch $@
+	@: >$@
 
 check: setup ## Format, lint, types, import direction, charts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy workers operator/telemetry_operator tests
+	$(BIN)/mypy workers operator/telemetry_operator cli/iothub tests
 	$(BIN)/lint-imports
 	$(UV) lock --check --quiet
 	hack/check-charts.sh

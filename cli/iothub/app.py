@@ -1,0 +1,58 @@
+"""The command line: which commands there are, and how a command ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from iothub.errors import CliError
+from telemetry.errors import IotHubError
+from telemetry.process import find_version
+
+EX_INTERRUPTED = 130
+"""The shell's word for an end by Ctrl-C."""
+
+app = typer.Typer(
+    name="iothub",
+    help="Device telemetry through Kafka: the whole pipeline on this machine, and a look into any Kafka it runs on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"iothub {find_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> int:
+    """Run the command that was typed and return its exit code."""
+    try:
+        app()
+    except CliError as error:
+        return _fail(str(error), error.exit_code)
+    except IotHubError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+def _fail(sentence: str, code: int) -> int:
+    sys.stderr.write(f"iothub: {sentence}\n")
+    return code

@@ -1,0 +1,1 @@
+"""Simulated devices: what they say, and how they send it."""

@@ -1,0 +1,1 @@
+"""Looking into a Kafka: topics, groups, lag, messages, dead letters."""

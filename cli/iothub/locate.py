@@ -1,0 +1,49 @@
+"""Finding what a command is about: a hub on this machine, one on a cluster, or any Kafka.
+
+    --context                 the hub of a kubectl context, through port-forwards
+    --bootstrap-servers       that Kafka
+    KAFKA_BOOTSTRAP_SERVERS   that Kafka
+    a hub that runs here      its Kafka, and its MQTT broker
+    else                      localhost:9092
+
+The other ``KAFKA_*`` variables (security, properties) hold wherever Kafka is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from iothub.errors import UsageError
+from iothub.hub.state import read_state
+from iothub.target import MqttTarget, Target, Where
+from iothub.terminal import Terminal
+from telemetry.kafka_config import KafkaConfig
+
+
+@contextmanager
+def open_target(where: Where, terminal: Terminal) -> Iterator[Target]:
+    """Find what ``where`` names and yield it; port-forwards last as long as the block. Raises CliError."""
+    if where.context is not None and where.bootstrap_servers is not None:
+        raise UsageError("--context and --bootstrap-servers name two Kafkas: write one of them")
+    yield find_local_target(where)
+
+
+def find_local_target(where: Where) -> Target:
+    """Return the target that needs no port-forward."""
+    named = where.bootstrap_servers or os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if named:
+        return Target(f"Kafka at {named}", named)
+    state = read_state(where.name)
+    if state is None:
+        default = str(KafkaConfig.model_fields["bootstrap_servers"].default)
+        return Target(f"Kafka at {default}", default)
+    mqtt = MqttTarget("127.0.0.1", state.mqtt.port, state.mqtt.version)
+    return Target(
+        f"the hub {state.name!r} on this machine",
+        state.kafka.bootstrap_servers,
+        in_memory=state.kafka.in_memory,
+        mqtt=mqtt,
+        groups=state.groups,
+    )

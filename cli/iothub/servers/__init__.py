@@ -1,0 +1,1 @@
+"""Kafka and an MQTT broker on this machine, as programs that the hub runs."""

@@ -1,0 +1,76 @@
+"""What a command shows: results on standard output, as a table or as JSON; everything else on standard error.
+
+Nothing that goes into a pipe or a file has colour codes or is cut to a terminal's width.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import orjson
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+_NO_WIDTH = 10_000
+
+
+class OutputFormat(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Terminal:
+    """Where one command writes. ``is_json`` tells whether results are for a program."""
+
+    def __init__(self, output: OutputFormat = OutputFormat.TABLE) -> None:
+        self.is_json = output is OutputFormat.JSON
+        self.out = _make_console(stderr=False)
+        self.err = _make_console(stderr=True)
+
+    def show(self, document: object, render: Callable[[], RenderableType]) -> None:
+        """Write a command's whole result: ``document`` as JSON, or what ``render`` makes of it."""
+        if self.is_json:
+            _write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+        else:
+            self.out.print(render())
+
+    def emit(self, document: object, text: str) -> None:
+        """Write one item of a stream at once: a line of JSON, or ``text``."""
+        _write(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS).decode() if self.is_json else text)
+
+    def say(self, sentence: str) -> None:
+        """Tell the person something that is no result."""
+        self.err.print(sentence, markup=False, highlight=False)
+
+    @contextmanager
+    def waiting(self, for_what: str) -> Iterator[None]:
+        """Say what is waited for, for as long as it takes."""
+        if self.err.is_terminal:
+            with self.err.status(f"waiting for {for_what} …"):
+                yield
+        else:
+            self.say(f"waiting for {for_what} …")
+            yield
+
+
+def make_table(*headers: str) -> Table:
+    """Return an empty table as kubectl prints them: no lines, a header in capitals, cells not wrapped."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header.upper(), no_wrap=True)
+    return table
+
+
+def _make_console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, soft_wrap=False, highlight=False, width=None if stream.isatty() else _NO_WIDTH)
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
