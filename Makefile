@@ -10,7 +10,7 @@ BIN := .venv/bin
 TAG ?= dev
 export DOCKER_BUILDKIT ?= 1
 
-.PHONY: help setup check format test images e2e kind-up kind-down clean
+.PHONY: help setup demo check format test docs images e2e kind-up kind-down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -25,12 +25,16 @@ $(UV):
 	$(UV) sync --locked --all-extras --quiet --python $(PYTHON)
 	@: >$@
 
+demo: setup ## The whole pipeline on this machine for a minute, and a count at its end (DEMO_ARGS: iothub demo --help)
+	$(BIN)/iothub demo $(DEMO_ARGS)
+
 check: setup ## Format, lint, types, import direction, charts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy workers operator/telemetry_operator cli/iothub tests
 	$(BIN)/lint-imports
 	$(UV) lock --check --quiet
+	hack/cli-docs.sh --check
 	hack/check-charts.sh
 
 format: setup ## Put the code into its format and mend what the linter can
@@ -39,6 +43,10 @@ format: setup ## Put the code into its format and mend what the linter can
 
 test: setup ## Unit, contract and integration tests (start a Kafka and a mosquitto of their own; a cluster is for e2e)
 	$(BIN)/pytest -m "not cluster"
+
+docs: setup ## docs/cli.md from the commands, docs/demo.svg from the demo's screen
+	hack/cli-docs.sh
+	$(BIN)/iothub demo --seconds 30 --picture docs/demo.svg
 
 images: ## Build the worker's and the operator's image with the local Docker engine
 	hack/images.sh $(TAG)
