@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from support import require
 from topics.plan import TopicsFile
 from unit.charts.render import NAMESPACE, Rendered, render
 
@@ -191,3 +194,55 @@ def test_what_differs_between_nodes_is_added_at_start() -> None:
     environment = rendered.pod("StatefulSet/hub-kafka").environment
     assert environment["NODE_ID"] == "<metadata.labels['apps.kubernetes.io/pod-index']>"
     assert environment["HEADLESS_SERVICE"] == f"hub-kafka-headless.{NAMESPACE}.svc"
+
+
+class TestForwarding:
+    """The listener that a port-forward ends at."""
+
+    @pytest.mark.parametrize("nodes", [1, 3])
+    def test_every_node_listens_where_only_a_port_forward_comes_in(self, nodes: int) -> None:
+        rendered = render(f"kafka.replicas={nodes}")
+        properties = read_properties(rendered)
+        assert properties["listeners"].split(",") == [
+            "PLAINTEXT://:9092", "CONTROLLER://:9093", "FORWARDED://127.0.0.1:19092",
+        ]  # fmt: skip
+        assert "FORWARDED:PLAINTEXT" in properties["listener.security.protocol.map"].split(",")
+        assert properties["inter.broker.listener.name"] == "PLAINTEXT"
+        ports = [port for item in rendered.all("Service") for port in item["spec"]["ports"]]
+        assert all(19092 not in port.values() for port in ports)
+
+    @pytest.mark.parametrize("node", [0, 2])
+    def test_a_node_says_that_it_is_at_the_port_of_its_number(self, node: int, tmp_path: Path) -> None:
+        # Given the start script and the variables of the pod, with stand-ins for Kafka's own programs
+        rendered = render("kafka.replicas=3", "kafka.forwarding.port=21000")
+        environment = rendered.pod("StatefulSet/hub-kafka").environment
+        given = environment | {"POD_NAME": f"hub-kafka-{node}", "NODE_ID": str(node)}
+        assert advertise(rendered, given, tmp_path) == (
+            f"PLAINTEXT://hub-kafka-{node}.hub-kafka-headless.{NAMESPACE}.svc:9092,FORWARDED://127.0.0.1:{21000 + node}"
+        )
+
+    def test_it_can_be_left_out(self, tmp_path: Path) -> None:
+        rendered = render("kafka.forwarding.enabled=false")
+        assert "FORWARDED" not in rendered.get("ConfigMap", "hub-kafka")["data"]["server.properties"]
+        environment = rendered.pod("StatefulSet/hub-kafka").environment
+        assert "FORWARDED_PORT" not in environment
+        given = environment | {"POD_NAME": "hub-kafka-0", "NODE_ID": "0"}
+        assert "FORWARDED" not in advertise(rendered, given, tmp_path)
+
+
+def advertise(rendered: Rendered, environment: dict[str, str], folder: Path) -> str:
+    """Run the start script up to the server's start and return the addresses that it tells clients."""
+    data = rendered.get("ConfigMap", "hub-kafka")["data"]
+    (folder / "server.properties").write_text(data["server.properties"])
+    made = folder / "made.properties"
+    script = (
+        data["start.sh"]
+        .replace("/etc/iot-hub/kafka/", f"{folder}/")
+        .replace("/tmp/server.properties", str(made))
+        .replace("/opt/kafka/bin/kafka-storage.sh", "true")
+        .replace("exec java", "exec true")
+    )
+    bash = require.command("bash", "install bash")
+    subprocess.run([bash, "-c", script], env=environment, check=True, timeout=30)
+    properties = dict(line.split("=", 1) for line in made.read_text().splitlines())
+    return properties["advertised.listeners"]

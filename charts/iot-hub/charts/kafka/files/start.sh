@@ -4,10 +4,14 @@
 set -eu
 properties=/tmp/server.properties
 
+advertised=PLAINTEXT://$POD_NAME.$HEADLESS_SERVICE:9092
+# To whoever comes through a port-forward, this node is at a port of their own machine.
+[ -z "${FORWARDED_PORT:-}" ] || advertised=$advertised,FORWARDED://127.0.0.1:$((FORWARDED_PORT + NODE_ID))
+
 {
   cat /etc/iot-hub/kafka/server.properties
   echo "node.id=$NODE_ID"
-  echo "advertised.listeners=PLAINTEXT://$POD_NAME.$HEADLESS_SERVICE:9092"
+  echo "advertised.listeners=$advertised"
 } >"$properties"
 
 # A new volume is formatted; one that is formatted already is left as it is, and refused where it is another cluster's.

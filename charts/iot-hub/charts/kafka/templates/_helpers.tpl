@@ -74,6 +74,11 @@ random: `helm template`, an upgrade, and a new install over kept volumes all com
   "message.max.bytes" "1114112"
   "replica.fetch.max.bytes" "11534336"
 -}}
+{{- if .Values.forwarding.enabled -}}
+{{- /* On loopback: what a port-forward ends at, and no other pod reaches. */ -}}
+{{- $_ := set $properties "listeners" (printf "%s,FORWARDED://127.0.0.1:19092" (index $properties "listeners")) -}}
+{{- $_ := set $properties "listener.security.protocol.map" (printf "%s,FORWARDED:PLAINTEXT" (index $properties "listener.security.protocol.map")) -}}
+{{- end -}}
 {{- range $property, $value := .Values.config -}}
 {{- $_ := set $properties $property (kindIs "float64" $value | ternary (int64 $value) $value | toString) -}}
 {{- end -}}
