@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -20,6 +19,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from telemetry_operator import naming
+from telemetry_operator.api import Manifest, Resource
 from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SettingsError, Unavailable
 from telemetry_operator.metrics import API_CALLS
 
@@ -28,40 +28,14 @@ CALL_SECONDS = 20.0
 PAGE_SIZE = 250
 """Objects in one answer to a list, so that a large cluster is never in memory as a whole."""
 
-Manifest = dict[str, Any]
-
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS)
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True)
-class Resource:
-    """A kind of object, as its address has it."""
-
-    api_version: str
-    plural: str
-
-    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-        """Return the address of an object, or of all of a namespace or (without one) of the cluster."""
-        root = "/api" if "/" not in self.api_version else "/apis"
-        parts = [root, self.api_version]
-        if namespace is not None:
-            parts += ["namespaces", namespace]
-        return "/".join([*parts, self.plural, *(part for part in (name, subresource) if part is not None)])
-
-
-CONSUMERS = Resource(f"{naming.GROUP}/{naming.VERSION}", naming.PLURAL)
-DEPLOYMENTS = Resource("apps/v1", "deployments")
-PODS = Resource("v1", "pods")
-CONFIG_MAPS = Resource("v1", "configmaps")
-EVENTS = Resource("events.k8s.io/v1", "events")
-CRDS = Resource("apiextensions.k8s.io/v1", "customresourcedefinitions")
-
-
 class Cluster:
-    """One API server; to be entered. Every call raises ClusterError where the server does not do what is asked."""
+    """One API server, as `telemetry_operator.api.ClusterApi` has it; to be entered."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._client = ApiClient(configuration)

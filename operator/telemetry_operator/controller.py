@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from telemetry_operator import naming
-from telemetry_operator.cluster import CONSUMERS, DEPLOYMENTS, PODS, Cluster, Resource
+from telemetry_operator.api import CONSUMERS, DEPLOYMENTS, PODS, ClusterApi, Resource
 from telemetry_operator.errors import ClusterError, Missing
 from telemetry_operator.facts import (
     ConsumerFact,
@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 class Controller:
     """Holds the operator's parts together."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings, cluster: ClusterApi, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
@@ -110,6 +110,11 @@ class Controller:
         fact = read_pod(body)
         if _see(self.store.pods, fact, gone=gone):
             self._queue.add(Key(fact.namespace, fact.consumer))
+
+    def see_config_map(self, namespace: str, name: str) -> None:
+        """Take in that a ConfigMap came, changed or went. Only a cluster in memory tells: the operator watches none."""
+        for key in self._reconciler.forget_config_map(namespace, name):
+            self._queue.add(key)
 
     async def _work(self, key: Key) -> bool:
         started = self._clock()

@@ -10,7 +10,7 @@ import structlog
 import yaml
 
 from telemetry_operator import naming
-from telemetry_operator.cluster import CRDS, Cluster, Manifest
+from telemetry_operator.api import CRDS, ClusterApi, Manifest
 from telemetry_operator.errors import SettingsError, Unavailable
 
 ESTABLISHED_SECONDS = 30.0
@@ -39,7 +39,7 @@ def load_crds(directory: Path) -> list[Manifest]:
     return manifests
 
 
-async def apply_crds(cluster: Cluster, manifests: list[Manifest]) -> None:
+async def apply_crds(cluster: ClusterApi, manifests: list[Manifest]) -> None:
     """Apply ``manifests`` server-side and return once the API server serves them. Raises ClusterError."""
     for manifest in manifests:
         name = manifest["metadata"]["name"]
@@ -49,7 +49,7 @@ async def apply_crds(cluster: Cluster, manifests: list[Manifest]) -> None:
         log.info("CRD applied", crd=name)
 
 
-async def _wait_until_served(cluster: Cluster, name: str) -> None:
+async def _wait_until_served(cluster: ClusterApi, name: str) -> None:
     deadline = time.monotonic() + ESTABLISHED_SECONDS
     while True:
         body = await cluster.read(CRDS, None, name) or {}

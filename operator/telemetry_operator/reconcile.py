@@ -15,7 +15,7 @@ from datetime import datetime
 import structlog
 
 from telemetry_operator import naming, status
-from telemetry_operator.cluster import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS, Cluster
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS, ClusterApi
 from telemetry_operator.errors import ClusterError, Conflict, Invalid, Missing, Refused, SpecError, Unavailable
 from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment
 from telemetry_operator.naming import Key
@@ -65,7 +65,7 @@ class Reconciler:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterApi,
         store: Store,
         defaults: WorkerDefaults,
         *,
@@ -104,6 +104,13 @@ class Reconciler:
             await self._report(fact, consumer, workload)
             raise
         return await self._report(fact, consumer, workload)
+
+    def forget_config_map(self, namespace: str, name: str) -> list[Key]:
+        """Have a handler's ConfigMap read anew that is known to have changed. Returns whose handler is in it."""
+        keys = [key for key, file in self._handler_files.items() if (key.namespace, file.name) == (namespace, name)]
+        for key in keys:
+            del self._handler_files[key]
+        return keys
 
     async def _bring_about(self, consumer: Consumer) -> _Workload:
         key, name = consumer.key, naming.deployment_name(consumer.key)

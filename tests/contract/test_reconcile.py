@@ -12,7 +12,8 @@ import pytest
 from contract.kubectl import Kubectl
 from contract.samples import manifest
 from telemetry_operator import naming
-from telemetry_operator.cluster import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, Cluster, Manifest, Resource
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, ClusterApi, Manifest, Resource
+from telemetry_operator.cluster import Cluster
 from telemetry_operator.errors import Refused
 from telemetry_operator.facts import read_consumer, read_deployment
 from telemetry_operator.naming import Key
@@ -27,7 +28,7 @@ STATUS_FIELDS = {"observedGeneration", "replicas", "readyReplicas", "selector", 
 class Bench:
     """A reconciler over a cluster; somebody else's hand (``write``, ``remove``); ``sync`` in place of the watches."""
 
-    def __init__(self, cluster: Cluster, namespace: str, kubectl: Kubectl | None) -> None:
+    def __init__(self, cluster: ClusterApi, namespace: str, kubectl: Kubectl | None) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self._kubectl = kubectl

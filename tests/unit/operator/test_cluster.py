@@ -10,7 +10,8 @@ import pytest
 from kmock import RawHandler
 from kubernetes.aio.client.configuration import Configuration
 
-from telemetry_operator.cluster import CONFIG_MAPS, CONSUMERS, CRDS, DEPLOYMENTS, EVENTS, PODS, Cluster, Resource
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, CRDS, DEPLOYMENTS, EVENTS, PODS, Resource
+from telemetry_operator.cluster import Cluster
 from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SettingsError, Unavailable
 
 # The raw handler: the answers are the test's, not those of kmock's own idea of Kubernetes.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from telemetry_operator import controller as module
-from telemetry_operator.cluster import CONSUMERS, DEPLOYMENTS
+from telemetry_operator.api import CONSUMERS, DEPLOYMENTS
 from telemetry_operator.controller import Controller
 from telemetry_operator.errors import Missing, Unavailable
 from telemetry_operator.settings import load_settings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from telemetry_operator import naming
-from telemetry_operator.cluster import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS
 from telemetry_operator.errors import Conflict, Invalid, Refused, Unavailable
 from telemetry_operator.facts import Problem, read_consumer, read_deployment
 from telemetry_operator.reconcile import Reconciler
