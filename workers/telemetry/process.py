@@ -1,7 +1,7 @@
 """What every process of ours has: where it answers and how it logs, its exit codes, and its last words.
 
 Kubernetes keeps what a container writes to ``/dev/termination-log`` in the pod's status; the operator reads it there,
-never in logs.
+never in logs. Where several run beside each other without containers, TERMINATION_LOG gives each a file of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ EX_CONFIG = 78
 
 _MOST_LAST_WORDS = 4096
 
-TERMINATION_LOG = Path("/dev/termination-log")
+TERMINATION_LOG = "/dev/termination-log"
+"""Where Kubernetes looks for last words, unless the variable of that name says another place."""
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +85,7 @@ def build_last_words(reason: str, message: str) -> bytes:
     return words
 
 
-def report_failure(error: IotHubError, *, termination_log: Path = TERMINATION_LOG) -> int:
+def report_failure(error: IotHubError, *, termination_log: Path | None = None) -> int:
     """Log why the process ends, leave ``{"reason", "message"}`` for the operator, and return the exit code."""
     if isinstance(error, ConfigurationError):
         code, reason = EX_CONFIG, "ConfigurationInvalid"
@@ -95,7 +96,8 @@ def report_failure(error: IotHubError, *, termination_log: Path = TERMINATION_LO
     else:
         code, reason = EX_SOFTWARE, "Crashed" if type(error) is IotHubError else type(error).__name__
     log.error("process ends", reason=reason, problem=str(error), exit_code=code)
-    if termination_log.exists() and os.access(termination_log, os.W_OK):
-        termination_log.write_bytes(build_last_words(reason, str(error)))
+    path = termination_log or Path(os.environ.get("TERMINATION_LOG") or TERMINATION_LOG)
+    if path.exists() and os.access(path, os.W_OK):
+        path.write_bytes(build_last_words(reason, str(error)))
     sys.stderr.flush()
     return code

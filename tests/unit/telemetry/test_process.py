@@ -53,9 +53,7 @@ def last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A termination log, empty as Kubernetes makes it, where the process looks for its own."""
     path = tmp_path / "termination-log"
     path.touch()
-    defaults = process.report_failure.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "termination_log", path)
+    monkeypatch.setenv("TERMINATION_LOG", str(path))
     return path
 
 
