@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from iothub.commands.simulate import simulate
 from iothub.errors import CliError
 from telemetry.errors import IotHubError
 from telemetry.process import find_version
@@ -36,6 +37,9 @@ def _global(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(simulate)
 
 
 def run() -> int:

@@ -1,0 +1,167 @@
+"""``iothub simulate``."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import SecretStr
+
+from iothub.errors import UsageError
+from iothub.locate import open_target
+from iothub.options import (
+    DEFAULT_NAME,
+    DEFAULT_RELEASE,
+    ContextOption,
+    NameOption,
+    NamespaceOption,
+    OutputOption,
+    ReleaseOption,
+)
+from iothub.target import MqttTarget, Where
+from iothub.terminal import OutputFormat, Terminal, make_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from iothub.devices.simulation import Replay, SimulationSummary
+
+_DEVICES, _RATE = 20, 10.0
+_MQTT_PORT = 1883
+
+
+def simulate(
+    *,
+    devices: Annotated[
+        int | None, typer.Option("--devices", min=1, max=100_000, help="How many devices.", show_default=str(_DEVICES))
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0.001, help="Messages a second, of all together.", show_default=str(_RATE)),
+    ] = None,
+    damaged: Annotated[
+        float, typer.Option("--damaged", min=0, max=1, help="Share of damaged messages: 0.02 is one in fifty.")
+    ] = 0.0,
+    messages: Annotated[int | None, typer.Option("--messages", min=1, help="End after so many messages.")] = None,
+    duration: Annotated[float | None, typer.Option("--duration", min=0.001, help="End after so many seconds.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Send a file's readings: a column for the time, one for the device, and numbers."),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option("--speed", help="With --csv: so many times faster than they were taken, or max.")
+    ] = "1",
+    ts_column: Annotated[
+        str | None, typer.Option("--ts-column", help="With --csv: the column with the time, else ts, timestamp, …")
+    ] = None,
+    device_column: Annotated[
+        str | None,
+        typer.Option("--device-column", help="With --csv: the column with the device, else device, sensor, …"),
+    ] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="With --csv: leave out rows that can't be sent, and count them.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same devices, values and damage.")] = 0,
+    acknowledged: Annotated[
+        Path | None, typer.Option("--acknowledged", help="Write the ids of acknowledged messages here, one a line.")
+    ] = None,
+    mqtt_host: Annotated[
+        str | None,
+        typer.Option(
+            "--mqtt-host",
+            envvar="MQTT_HOST",
+            help="The broker. Left out: that of the hub that runs on this machine or on --context, else localhost.",
+        ),
+    ] = None,
+    mqtt_port: Annotated[
+        int | None,
+        typer.Option("--mqtt-port", envvar="MQTT_PORT", min=1, max=65_535, help="Its port.", show_default="1883"),
+    ] = None,
+    mqtt_username: Annotated[
+        str | None,
+        typer.Option("--mqtt-username", envvar="MQTT_USERNAME", help="Its user; the password is MQTT_PASSWORD's."),
+    ] = None,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
+    release: ReleaseOption = DEFAULT_RELEASE,
+    name: NameOption = DEFAULT_NAME,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Publish as many devices would, over MQTT.
+
+    Made-up readings, or those of a CSV file; some of them damaged, if you like. Ends with what was sent and what the
+    broker has acknowledged, and with exit code 1 where that is less. Without --messages and --duration it goes on
+    until Ctrl-C, or to the file's end.
+    """
+    from iothub.devices.simulation import SimulationOptions, run_simulation  # noqa: PLC0415  # only when it runs
+
+    if csv is not None and (devices is not None or rate is not None):
+        raise UsageError("--csv brings its own devices and its own pace: leave --devices and --rate out, see --speed")
+    options = SimulationOptions(
+        run=uuid.uuid4().hex[:8],
+        devices=devices or _DEVICES,
+        rate=rate or _RATE,
+        damaged=damaged,
+        messages=messages,
+        seconds=duration,
+        seed=seed,
+        replay=_make_replay(csv, speed, ts_column, device_column, skip_bad_rows=skip_bad_rows),
+        acknowledged=acknowledged,
+    )
+    terminal = Terminal(output)
+    with open_target(Where(context=context, namespace=namespace, release=release, name=name), terminal) as target:
+        mqtt = target.mqtt or MqttTarget("localhost", _MQTT_PORT)
+        if mqtt_host is not None or mqtt_port is not None:
+            mqtt = MqttTarget(mqtt_host or "localhost", mqtt_port or _MQTT_PORT)
+        if mqtt_username is not None:
+            password = os.environ.get("MQTT_PASSWORD")
+            secret = None if password is None else SecretStr(password)
+            mqtt = MqttTarget(mqtt.host, mqtt.port, mqtt.version, mqtt_username, secret)
+        summary = run_simulation(options, mqtt, terminal)
+    terminal.show(summary.to_document(), lambda: _render(summary))
+    if summary.problem is not None:
+        terminal.say(summary.problem)
+    if not summary.is_good:
+        raise typer.Exit(1)
+
+
+def _make_replay(
+    csv: Path | None, speed: str, ts_column: str | None, device_column: str | None, *, skip_bad_rows: bool
+) -> Replay | None:
+    from iothub.devices.readings import CsvFile  # noqa: PLC0415  # only when it runs
+    from iothub.devices.simulation import Replay  # noqa: PLC0415
+
+    if csv is None:
+        if speed != "1" or ts_column or device_column or skip_bad_rows:
+            raise UsageError("--speed, --ts-column, --device-column and --skip-bad-rows belong to --csv: name a file")
+        return None
+    try:
+        times = None if speed == "max" else float(speed)
+    except ValueError:
+        times = 0.0
+    if times is not None and not 0 < times < float("inf"):
+        raise UsageError(f"--speed is {speed!r}: write a number above 0, such as 60, or max")
+    return Replay(CsvFile(csv, ts_column, device_column), times, skip_bad_rows)
+
+
+def _render(summary: SimulationSummary) -> Table:
+    counts = summary.counts
+    rate = counts.acknowledged / summary.seconds if summary.seconds else 0.0
+    table = make_table("what", "messages", "about")
+    table.columns[1].justify = "right"
+    table.columns[2].no_wrap = False
+    table.add_row("sent", str(counts.sent), f"in {summary.seconds:.1f} s")
+    table.add_row("acknowledged", str(counts.acknowledged), f"{rate:.1f} a second")
+    if counts.unheard:
+        table.add_row("  nobody subscribes", str(counts.unheard), "the broker acknowledged and dropped them")
+    codes = ", ".join(f"{code} {number} times" for code, number in counts.refusals.most_common())
+    table.add_row("refused", str(counts.refused), codes and f"by reason code: {codes}")
+    table.add_row("not acknowledged", str(counts.unanswered), "")
+    kinds = ", ".join(f"{kind} {number}" for kind, number in counts.damaged.most_common())
+    table.add_row("damaged", str(counts.damaged.total()), kinds)
+    if summary.skipped_rows:
+        table.add_row("rows left out", str(summary.skipped_rows), "")
+    return table
