@@ -193,7 +193,10 @@ def test_what_differs_between_nodes_is_added_at_start() -> None:
     assert re.search(r"node\.id=\$NODE_ID", start)
     environment = rendered.pod("StatefulSet/hub-kafka").environment
     assert environment["NODE_ID"] == "<metadata.labels['apps.kubernetes.io/pod-index']>"
-    assert environment["HEADLESS_SERVICE"] == f"hub-kafka-headless.{NAMESPACE}.svc"
+    assert environment["POD_NAME"] == "<metadata.name>"
+    assert environment["ADVERTISED_HOST"] == f"$(POD_NAME).hub-kafka-headless.{NAMESPACE}.svc"
+    names = list(environment)
+    assert names.index("POD_NAME") < names.index("ADVERTISED_HOST")  # Kubernetes fills in only what stands before
 
 
 class TestForwarding:
@@ -216,17 +219,16 @@ class TestForwarding:
         # Given the start script and the variables of the pod, with stand-ins for Kafka's own programs
         rendered = render("kafka.replicas=3", "kafka.forwarding.port=21000")
         environment = rendered.pod("StatefulSet/hub-kafka").environment
-        given = environment | {"POD_NAME": f"hub-kafka-{node}", "NODE_ID": str(node)}
-        assert advertise(rendered, given, tmp_path) == (
-            f"PLAINTEXT://hub-kafka-{node}.hub-kafka-headless.{NAMESPACE}.svc:9092,FORWARDED://127.0.0.1:{21000 + node}"
-        )
+        given = environment | {"ADVERTISED_HOST": f"hub-kafka-{node}", "NODE_ID": str(node)}
+        found = advertise(rendered, given, tmp_path)
+        assert found == f"PLAINTEXT://hub-kafka-{node}:9092,FORWARDED://127.0.0.1:{21000 + node}"
 
     def test_it_can_be_left_out(self, tmp_path: Path) -> None:
         rendered = render("kafka.forwarding.enabled=false")
         assert "FORWARDED" not in rendered.get("ConfigMap", "hub-kafka")["data"]["server.properties"]
         environment = rendered.pod("StatefulSet/hub-kafka").environment
         assert "FORWARDED_PORT" not in environment
-        given = environment | {"POD_NAME": "hub-kafka-0", "NODE_ID": "0"}
+        given = environment | {"NODE_ID": "0"}
         assert "FORWARDED" not in advertise(rendered, given, tmp_path)
 
 

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Starts a node. The image's own start does the same from KAFKA_* variables, into which any Service that is called kafka
-# puts its KAFKA_PORT; here the properties are a file that one can read in the ConfigMap.
+# puts its KAFKA_PORT; here the properties are a file that one can read in the ConfigMap. compose.yaml starts its Kafka with it too.
 set -eu
 properties=/tmp/server.properties
 
-advertised=PLAINTEXT://$POD_NAME.$HEADLESS_SERVICE:9092
+advertised=PLAINTEXT://$ADVERTISED_HOST:9092
 # To whoever comes through a port-forward, this node is at a port of their own machine.
 [ -z "${FORWARDED_PORT:-}" ] || advertised=$advertised,FORWARDED://127.0.0.1:$((FORWARDED_PORT + NODE_ID))
 
