@@ -6,17 +6,13 @@ A skip in CI would be a test that can't fail, so there (environment variable ``C
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-__all__ = ["command", "in_ci", "java", "missing"]
-
-MINIMUM_JAVA = 17
+__all__ = ["command", "in_ci", "missing"]
 
 
 def in_ci() -> bool:
@@ -39,17 +35,3 @@ def command(name: str, remedy: str) -> Path:
     if found is None:
         missing(name, remedy)
     return Path(found)
-
-
-def java() -> Path:
-    """Return a Java runtime that Kafka 4 runs on, or skip (CI: fail)."""
-    remedy = (
-        f"install a Java runtime of version {MINIMUM_JAVA} or later (Debian: apt-get install openjdk-17-jre-headless)"
-    )
-    home = os.environ.get("JAVA_HOME")
-    path = Path(home, "bin", "java") if home and Path(home, "bin", "java").exists() else command("java", remedy)
-    answer = subprocess.run([path, "-version"], capture_output=True, text=True, check=False, timeout=60)
-    version = re.search(r'version "(\d+)', answer.stderr)
-    if version is None or int(version[1]) < MINIMUM_JAVA:
-        missing(f"Java {MINIMUM_JAVA} ({path} says: {answer.stderr.strip().splitlines()[:1]})", remedy)
-    return path

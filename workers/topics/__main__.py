@@ -63,8 +63,9 @@ def make_topics(file: Path) -> None:
     settings, config = load_settings(TopicsSettings), load_settings(KafkaConfig)
     client = _connect(config, brokers=max(topic.replication_factor for topic in wanted), wait=settings.wait_seconds)
     try:
-        for step in plan_topics(wanted, _read_topics(client, wanted)):
-            _apply(client, step)
+        for step in read_steps(client, wanted):
+            _log_step(step)
+            apply_step(client, step)
     except KafkaException as error:
         raise NotYetAvailable("KafkaUnavailable", error.args[0].str()) from error
     log.info("topics are as wanted", topics=[topic.name for topic in wanted])
@@ -99,6 +100,11 @@ def _connect(config: KafkaConfig, *, brokers: int, wait: float) -> AdminClient:
         time.sleep(_POLL)
 
 
+def read_steps(client: AdminClient, wanted: tuple[WantedTopic, ...]) -> list[Step]:
+    """Return what has to be done on the Kafka of ``client`` so that its topics are as wanted. Raises KafkaException."""
+    return plan_topics(wanted, _read_topics(client, wanted))
+
+
 def _read_topics(client: AdminClient, wanted: tuple[WantedTopic, ...]) -> dict[str, FoundTopic]:
     there = client.list_topics(timeout=_REQUEST).topics
     names = [topic.name for topic in wanted if topic.name in there]
@@ -115,17 +121,15 @@ def _read_topics(client: AdminClient, wanted: tuple[WantedTopic, ...]) -> dict[s
     }
 
 
-def _apply(client: AdminClient, step: Step) -> None:
+def apply_step(client: AdminClient, step: Step) -> None:
+    """Do one step. Raises ConfigurationError where Kafka refuses what is asked for, else KafkaException."""
     match step:
         case Create(topic):
-            log.info("creating topic", topic=topic.name, partitions=topic.partitions, configs=topic.configs)
             new = NewTopic(topic.name, topic.partitions, topic.replication_factor, config=topic.configs)
             _wait(client.create_topics([new]), tolerated=KafkaError.TOPIC_ALREADY_EXISTS)
         case Grow(name, partitions):
-            log.info("adding partitions", topic=name, partitions=partitions)
             _wait(client.create_partitions([NewPartitions(name, partitions)]))
         case Configure(name, configs):
-            log.info("setting configs", topic=name, configs=dict(configs))
             entries = [
                 ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in configs.items()
             ]
@@ -134,6 +138,18 @@ def _apply(client: AdminClient, step: Step) -> None:
                     [ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)]
                 )
             )
+        case LeaveAlone():
+            pass
+
+
+def _log_step(step: Step) -> None:
+    match step:
+        case Create(topic):
+            log.info("creating topic", topic=topic.name, partitions=topic.partitions, configs=topic.configs)
+        case Grow(name, partitions):
+            log.info("adding partitions", topic=name, partitions=partitions)
+        case Configure(name, configs):
+            log.info("setting configs", topic=name, configs=dict(configs))
         case LeaveAlone(name, why):
             log.warning("left alone", topic=name, why=why)
 

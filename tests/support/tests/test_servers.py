@@ -16,10 +16,12 @@ from confluent_kafka.admin import ConfigResource
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from iothub.servers.kafka import MAX_MESSAGE_BYTES
 from support import require
-from support.kafka_broker import DLQ_MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES, KafkaBroker
+from support.kafka_broker import KafkaBroker
 from support.mosquitto import Mosquitto, find_mosquitto
 from support.waiting import wait_until
+from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
