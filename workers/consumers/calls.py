@@ -26,7 +26,7 @@ from telemetry import metrics
 from telemetry.codec import encode_json
 from telemetry.dead_letters import Cause
 from telemetry.errors import QueueFull
-from telemetry.headers import check_header_names
+from telemetry.headers import REPLAY_HEADERS, check_header_names
 from telemetry.names import check_topic_name
 
 TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, QueueFull)
@@ -55,6 +55,8 @@ class Item:
     attempts: int = 0
     cause: Cause | None = None
     done: bool = False
+    skipped: bool = False
+    """Whether it is none of this group's business: a replay for another one. It is done from the start."""
 
     @property
     def partition(self) -> tuple[str, int]:
@@ -86,8 +88,7 @@ class HandlerCalls:
         """Yield the outcomes of ``items``, in order within a partition; fewer than all once a stop was asked for.
 
         Items that have a cause already (they could not be decoded) are passed through and not handed over; those that
-        were done in an earlier try are left out. With
-        ``isolate`` a batch handler gets lists of one.
+        were done in an earlier try, or are skipped, are left out. With ``isolate`` a batch handler gets lists of one.
         """
         undone = [item for item in items if not item.done]
         live = [item for item in undone if item.cause is None]
@@ -218,7 +219,10 @@ def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
 
 
 def _encode(part: Outgoing) -> Outgoing:
-    """Return ``part`` in bytes. Here, so that what Kafka can't take is the handler's failure and nobody else's."""
+    """Return ``part`` in bytes. Here, so that what Kafka can't take is the handler's failure and nobody else's.
+
+    The marks of a replay stay behind: copied from the input, they would make every group of the output skip it.
+    """
     topic, value, key, headers = part
     if topic is not None:
         check_topic_name(topic)
@@ -229,7 +233,7 @@ def _encode(part: Outgoing) -> Outgoing:
         topic,
         value if value is None or isinstance(value, bytes) else encode_json(value),
         _to_bytes("key", key),
-        [(name, _to_bytes(f"header {name!r}", content)) for name, content in headers],
+        [(name, _to_bytes(f"header {name!r}", content)) for name, content in headers if name not in REPLAY_HEADERS],
     )
 
 

@@ -28,6 +28,7 @@ from telemetry import metrics
 from telemetry.codec import decode_json
 from telemetry.dead_letters import Cause
 from telemetry.errors import ConfigurationError, FatalKafkaError, HandlerError, InvalidTelemetry
+from telemetry.headers import is_for_another_group
 from telemetry.names import check_topic_names
 
 _LONGEST_BLOCK = 0.1
@@ -199,7 +200,9 @@ class KafkaConsumer:
         raw = message.value()
         value: object = raw
         cause = None
-        if self._decode and raw is not None:
+        headers = message.headers() or ()
+        skipped = is_for_another_group(headers, self._config.group_id)  # type: ignore[arg-type]
+        if self._decode and raw is not None and not skipped:
             try:
                 value = decode_json(raw)
             except InvalidTelemetry as error:
@@ -208,9 +211,8 @@ class KafkaConsumer:
         assert topic is not None  # noqa: S101  # a message without an error has its place
         assert partition is not None  # noqa: S101
         assert offset is not None  # noqa: S101
-        headers = message.headers() or ()
         record = Record(value, message.key(), headers, topic, partition, offset, message.timestamp()[1])  # type: ignore[arg-type]
-        return Item(record, raw, cause=cause)
+        return Item(record, raw, cause=cause, done=skipped, skipped=skipped)
 
     # --- out: the order that makes it at-least-once ---
 
@@ -270,8 +272,10 @@ class KafkaConsumer:
             dead = [item.cause for item in items[:undone] if item.cause is not None]
             for cause in dead:
                 metrics.CONSUMER_DEAD_LETTERS.labels(cause.reason).inc()
+            skipped = sum(item.skipped for item in items[:undone])
             _count(partition[0], "dead_lettered", len(dead))
-            _count(partition[0], "handled", undone - len(dead))
+            _count(partition[0], "skipped", skipped)
+            _count(partition[0], "handled", undone - len(dead) - skipped)
         place = TopicPartition(*partition)
         if undone == len(items):
             client.resume([place])

@@ -23,7 +23,7 @@ _OVERHEAD_BYTES = 64 * 1024
 _TRUNCATED_TO = 1024
 _MESSAGE_CHARACTERS = 1000
 
-_OWN_HEADERS = frozenset(
+OWN_HEADERS = frozenset(
     {
         h.ERROR_TOPIC,
         h.ERROR_PARTITION,
@@ -40,6 +40,7 @@ _OWN_HEADERS = frozenset(
         h.DLQ_SHA256,
     }
 )
+"""What a dead letter has beside the headers of its input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +99,5 @@ def build_dead_letter(
             (h.DLQ_SHA256, hashlib.sha256(value).hexdigest()),
         ]
         value = value[:_TRUNCATED_TO]
-    kept = h.without(headers, _OWN_HEADERS)
+    kept = h.without(headers, OWN_HEADERS)
     return DeadLetter(value, kept + [(name, text.encode("utf-8", "replace")) for name, text in marks])

@@ -39,6 +39,15 @@ DLQ_TRUNCATED = "dlq.truncated"
 DLQ_SIZE = "dlq.size"
 DLQ_SHA256 = "dlq.sha256"
 
+REPLAY_GROUP = "replay.group"
+"""The only consumer group that is to handle a replayed message; every other one skips it."""
+REPLAY_ATTEMPT = "replay.attempt"
+"""How often a message was replayed, 1 the first time; it stays with one that dies again, so that no loop is endless."""
+REPLAY_OF = "replay.of"
+"""Which dead letter was replayed: ``PARTITION:OFFSET`` in the dead-letter topic."""
+REPLAY_HEADERS = frozenset({REPLAY_GROUP, REPLAY_ATTEMPT, REPLAY_OF})
+"""They are about one message in one topic: what a handler makes of it does not carry them on."""
+
 _ID_BYTES = 16
 
 
@@ -48,6 +57,12 @@ def get_header(headers: Headers | None, name: str) -> str | None:
         if key == name and value is not None:
             return value.decode("utf-8", "replace")
     return None
+
+
+def is_for_another_group(headers: Headers | None, group: str) -> bool:
+    """Return whether a message is a replay that another consumer group than ``group`` is to handle."""
+    only = get_header(headers, REPLAY_GROUP)
+    return only is not None and only != group
 
 
 def without(headers: Headers | None, names: Iterable[str]) -> list[tuple[str, bytes | None]]:

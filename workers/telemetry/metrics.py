@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 CONSUMER_MESSAGES = Counter(
     "iothub_consumer_messages_total",
-    "Messages that a consumer is done with or tries again, by outcome: handled, dead_lettered, retried.",
+    "Messages that a consumer is done with or tries again, by outcome: handled, dead_lettered, skipped, retried.",
     ["topic", "outcome"],
 )
 CONSUMER_HANDLE_SECONDS = Histogram(

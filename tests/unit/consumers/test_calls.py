@@ -72,6 +72,14 @@ class TestWhatAHandlerIsGiven:
         assert list(map(offsets, run(handler, batch))) == [[0]]
         assert handler.given == [[0]]
 
+    @pytest.mark.parametrize("batch", [True, False])
+    def test_what_another_group_is_to_handle_is_left_out(self, batch: bool) -> None:
+        handler, messages = Recorder(), items(0, 0, 0)
+        messages[1].skipped = messages[1].done = True
+        outcomes = run(handler, messages, batch=batch)
+        assert handler.given == ([[0, 2]] if batch else [0, 2])
+        assert [offset for outcome in outcomes for offset in offsets(outcome)] == [0, 2]
+
     def test_without_messages_it_is_not_called(self) -> None:
         handler = Recorder()
         assert run(handler, []) == []
@@ -115,6 +123,12 @@ class TestWhatItGivesBack:
         [outcome] = run(Recorder(lambda _: outgoing), items(0))
         assert outcome.outgoing[0].key == "ä".encode()
         assert outcome.outgoing[0].headers == [("a", "ä".encode()), ("b", b"\xff"), ("c", None)]
+
+    def test_the_marks_of_a_replay_stay_behind(self) -> None:
+        """Copied on, ``replay.group`` would make every group of the output topic skip the message."""
+        record_headers = (("id", b"7"), ("replay.group", b"g"), ("replay.attempt", b"1"), ("replay.of", b"0:3"))
+        (outcome,) = run(Recorder(lambda _: Outgoing(value=b"", headers=record_headers)), items(0))
+        assert outcome.outgoing[0].headers == [("id", b"7")]
 
     @pytest.mark.parametrize("batch", [True, False])
     def test_rejects_are_dead_letters_and_the_others_are_done(self, batch: bool) -> None:

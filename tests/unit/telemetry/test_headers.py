@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.headers import check_header_names, derive_id, get_header, without
+from telemetry.headers import check_header_names, derive_id, get_header, is_for_another_group, without
 
 HEADERS: list[tuple[str, bytes | None]] = [("id", b"1"), ("device", b"D\xc3\xa4"), ("id", b"2"), ("empty", b"")]
 
@@ -36,6 +36,25 @@ class TestGetHeader:
     @given(st.binary())
     def test_any_bytes_become_text(self, value: bytes) -> None:
         assert get_header([("id", value)], "id") == value.decode("utf-8", "replace")
+
+
+class TestIsForAnotherGroup:
+    @pytest.mark.parametrize(
+        ("headers", "answer"),
+        [
+            (None, False),
+            ([("id", b"alarm")], False),
+            ([("replay.group", b"alarm")], False),
+            ([("replay.group", b"storage")], True),
+            ([("replay.group", b"alarms")], True),
+            ([("replay.group", b"")], True),
+            ([("replay.group", None)], False),
+        ],
+    )
+    def test_only_the_group_that_it_names_handles_a_replay(
+        self, headers: list[tuple[str, bytes | None]] | None, answer: bool
+    ) -> None:
+        assert is_for_another_group(headers, "alarm") is answer
 
 
 class TestWithout:
