@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from iothub.commands.groups import groups
+from iothub.commands.lag import lag
 from iothub.commands.simulate import simulate
+from iothub.commands.topics import topics
 from iothub.errors import CliError
 from telemetry.errors import IotHubError
 from telemetry.process import find_version
@@ -39,7 +42,10 @@ def _global(
     pass
 
 
+app.command()(groups)
+app.command()(lag)
 app.command()(simulate)
+app.command()(topics)
 
 
 def run() -> int:

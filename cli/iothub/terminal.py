@@ -5,6 +5,7 @@ Nothing that goes into a pipe or a file has colour codes or is cut to a terminal
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,6 +65,16 @@ def make_table(*headers: str) -> Table:
     for header in headers:
         table.add_column(header.upper(), no_wrap=True)
     return table
+
+
+@contextmanager
+def quiet_pipe() -> Iterator[None]:
+    """End a command in peace where the reader of its pipe has gone (``| head``)."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still buffered would raise again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _make_console(*, stderr: bool) -> Console:

@@ -6,6 +6,7 @@ Nothing here joins a group or commits: whoever looks changes nothing.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,14 @@ _NOT_LET_IN = frozenset(
     {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._FATAL}
 )
 
+IN_MEMORY_GROUPS = (
+    "This Kafka is in memory and can't list its groups: shown are those of the hub, or those that you name, "
+    "without state and members."
+)
+"""For a person, where groups are asked about on librdkafka's mock cluster."""
+
+_POINT = re.compile(r"(?:\S+: )?(?:Connect to \S+ failed: )?(?P<point>.*?)(?: \(after .*)?", re.DOTALL)
+
 Place = tuple[str, int]
 """A topic's partition."""
 
@@ -49,7 +58,7 @@ _SILENT.propagate = False
 
 
 class Kafka:
-    """A Kafka that has answered. Made by `open_kafka`; its methods raise Unavailable where it stops answering."""
+    """A Kafka that has answered. Made by `connect`; its methods raise Unavailable where it stops answering."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -144,10 +153,9 @@ class Kafka:
         return found
 
 
-@contextmanager
-def open_kafka(where: Target | Kafka) -> Iterator[Kafka]:
-    """Yield the Kafka of a target once it answers; one that is open already is passed on. Raises Unavailable."""
-    yield where if isinstance(where, Kafka) else Kafka(where)
+def connect(where: Target | Kafka) -> Kafka:
+    """Return the Kafka of a target once it answers; one that has answered is passed on. Raises Unavailable."""
+    return where if isinstance(where, Kafka) else Kafka(where)
 
 
 def build_missing_sentence(what: str, name: str, known: Collection[str], title: str) -> str:
@@ -171,8 +179,9 @@ def _explain(address: str, error: KafkaError | None) -> str:
 
 
 def _shorten(text: str) -> str:
-    """Leave out what librdkafka says about itself: ``HOST/bootstrap: … (after 0ms in state CONNECT)``."""
-    return text.split("/bootstrap: ", 1)[-1].split(" (after ", 1)[0].rstrip(".")
+    """Return the point of ``HOST/bootstrap: Connect to ipv4#ADDRESS failed: POINT (after 0ms in state CONNECT)``."""
+    match = _POINT.fullmatch(text)
+    return (match["point"] if match else text).rstrip(".")
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import ConfigResource, ConsumerGroupDescription, ResourceType
 from confluent_kafka.admin._metadata import TopicMetadata
 
-from iothub.errors import UsageError
-from iothub.kafka.client import REQUEST_SECONDS, Kafka, Place, build_missing_sentence, open_kafka
+from iothub.errors import NotSupported, UsageError
+from iothub.kafka.client import REQUEST_SECONDS, Kafka, Place, build_missing_sentence, connect
 from iothub.target import Target
 
 _INTERNAL = "__"
@@ -150,36 +150,38 @@ def read_topics(where: Target | Kafka, names: Collection[str] = (), *, internal:
 
     Raises UsageError for a name that is no topic's.
     """
-    with open_kafka(where) as kafka:
-        known = kafka.read_metadata()
-        for name in names:
-            if name not in known:
-                raise UsageError(build_missing_sentence("topic", name, known, kafka.target.title))
-        chosen = sorted(names or (name for name in known if internal or not name.startswith(_INTERNAL)))
-        marks = kafka.read_watermarks((name, number) for name in chosen for number in known[name].partitions)
-        settings = {} if kafka.in_memory else _read_settings(kafka, chosen)
-        return [_make_topic(name, known[name], marks, settings.get(name, {})) for name in chosen]
+    kafka = connect(where)
+    known = kafka.read_metadata()
+    for name in names:
+        if name not in known:
+            raise UsageError(build_missing_sentence("topic", name, known, kafka.target.title))
+    chosen = sorted(names or (name for name in known if internal or not name.startswith(_INTERNAL)))
+    marks = kafka.read_watermarks((name, number) for name in chosen for number in known[name].partitions)
+    settings = {} if kafka.in_memory else _read_settings(kafka, chosen)
+    return [_make_topic(name, known[name], marks, settings.get(name, {})) for name in chosen]
 
 
 def read_groups(where: Target | Kafka, names: Collection[str] = ()) -> list[GroupFacts]:
     """Return the groups called ``names``, or all that are known, by name. Raises UsageError for an unknown one."""
-    with open_kafka(where) as kafka:
-        chosen = _choose_groups(kafka, names)
-        described = {} if kafka.in_memory else _describe(kafka, chosen)
-        assigned = {group: _assigned(description) for group, description in described.items()}
-        reading = _read_lag(kafka, chosen, assigned)
-        return [_make_group(progress, described.get(progress.group)) for progress in reading.groups]
+    kafka = connect(where)
+    chosen = _choose_groups(kafka, names)
+    described = {} if kafka.in_memory else _describe(kafka, chosen)
+    assigned = {group: _assigned(description) for group, description in described.items()}
+    reading = _read_lag(kafka, chosen, assigned)
+    return [_make_group(progress, described.get(progress.group)) for progress in reading.groups]
 
 
 def read_lag(where: Target | Kafka, names: Collection[str] = ()) -> LagReading:
     """Return how far the groups called ``names`` are, or all that are known. Raises UsageError for an unknown one."""
-    with open_kafka(where) as kafka:
-        return _read_lag(kafka, _choose_groups(kafka, names), {})
+    kafka = connect(where)
+    return _read_lag(kafka, _choose_groups(kafka, names), {})
 
 
 def _choose_groups(kafka: Kafka, names: Collection[str]) -> list[str]:
     if kafka.in_memory:
         # Any name may be right: nobody can list them.
+        if not names and not kafka.target.groups:
+            raise NotSupported("this Kafka is in memory and can't list its groups; name the ones to look at")
         return sorted(names or kafka.target.groups)
     known = _list_groups(kafka)
     for name in names:

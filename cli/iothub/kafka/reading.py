@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.records import Record
-from iothub.kafka.client import REQUEST_SECONDS, Kafka, open_kafka
+from iothub.kafka.client import REQUEST_SECONDS, Kafka, connect
 from iothub.kafka.starts import Beginning, End, Last, Since, Start
 from iothub.target import Target
 
@@ -45,14 +45,14 @@ def read_records(
     told what can't be read now: partitions without a leader, and that Kafka went away while following, which is
     waited for. Raises UsageError for a topic that does not exist and Unavailable where Kafka does not answer.
     """
-    with open_kafka(where) as kafka:
-        numbers = kafka.find_topic(topic).partitions
-        wanted = [number for number in sorted(numbers) if partitions is None or number in partitions]
-        with kafka.open_consumer(**{"enable.partition.eof": True, "auto.offset.reset": "earliest"}) as consumer:
-            reading = _Reading(kafka, consumer, topic, wanted, stopping=stopping, report=report)
-            yield from reading.read_stored(start or Beginning(), follow=follow)
-            if follow:
-                yield from reading.follow()
+    kafka = connect(where)
+    numbers = kafka.find_topic(topic).partitions
+    wanted = [number for number in sorted(numbers) if partitions is None or number in partitions]
+    with kafka.open_consumer(**{"enable.partition.eof": True, "auto.offset.reset": "earliest"}) as consumer:
+        reading = _Reading(kafka, consumer, topic, wanted, stopping=stopping, report=report)
+        yield from reading.read_stored(start or Beginning(), follow=follow)
+        if follow:
+            yield from reading.follow()
 
 
 class _Reading:
