@@ -9,6 +9,7 @@ import typer
 
 from iothub.commands.groups import groups
 from iothub.commands.lag import lag
+from iothub.commands.render import render
 from iothub.commands.simulate import simulate
 from iothub.commands.topics import topics
 from iothub.errors import CliError
@@ -44,6 +45,7 @@ def _global(
 
 app.command()(groups)
 app.command()(lag)
+app.command()(render)
 app.command()(simulate)
 app.command()(topics)
 

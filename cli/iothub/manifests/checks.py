@@ -55,11 +55,6 @@ def check_document(document: Document, *, old: Mapping[str, Any] | None = None) 
     return [Problem(document.path, document.line_of(one.place), one.field, one.sentence, one.warning) for one in found]
 
 
-def check_documents(documents: Sequence[Document]) -> list[Problem]:
-    """Return what is wrong with documents that are right one by one: the same name twice, two in one group."""
-    return [*_find_same_names(documents), *_find_group_conflicts(documents)]
-
-
 def parse_document(document: Document) -> Consumer:
     """Return the consumer of a document, defaults applied. Raises SpecError with the first field that can't work."""
     return _parse(apply_defaults(document.body), document)
@@ -174,36 +169,3 @@ def _parse(body: dict[str, Any], document: Document) -> Consumer:
 def _to_place(path: str) -> Place:
     parts = path.replace("[", ".[").split(".")
     return tuple(int(part[1:-1]) if part.startswith("[") else part for part in parts)
-
-
-def _find_same_names(documents: Sequence[Document]) -> Iterator[Problem]:
-    seen: dict[tuple[str, str, str], Document] = {}
-    for document in documents:
-        key = (document.kind, document.namespace, document.name)
-        if not document.name:
-            continue
-        first = seen.setdefault(key, document)
-        if first is not document:
-            sentence = f"{document.kind} {document.namespace}/{document.name} is there twice, first in {_show(first)}"
-            yield Problem(document.path, document.line_of(("metadata", "name")), "metadata.name", sentence)
-
-
-def _find_group_conflicts(documents: Sequence[Document]) -> Iterator[Problem]:
-    seen: dict[str, tuple[Document, Consumer]] = {}
-    for document in documents:
-        if not document.is_consumer or any(not problem.warning for problem in check_document(document)):
-            continue
-        consumer = parse_document(document)
-        first, other = seen.setdefault(consumer.group_id, (document, consumer))
-        if first is not document and set(other.spec.topics) != set(consumer.spec.topics):
-            sentence = (
-                f"the group {consumer.group_id} is also that of {first.name} in {_show(first)}, with other topics "
-                f"({', '.join(other.spec.topics)}): members of one group share all of its topics, so write a groupId "
-                "of its own, or the same topics"
-            )
-            line = document.line_of(("spec", "groupId"))
-            yield Problem(document.path, line, "spec.groupId", sentence, warning=True)
-
-
-def _show(document: Document) -> str:
-    return f"{show_path(document.path)}:{document.line}"
