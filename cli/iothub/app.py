@@ -11,6 +11,7 @@ from iothub.commands.groups import groups
 from iothub.commands.lag import lag
 from iothub.commands.render import render
 from iothub.commands.simulate import simulate
+from iothub.commands.tail import tail
 from iothub.commands.topics import topics
 from iothub.errors import CliError
 from telemetry.errors import IotHubError
@@ -47,6 +48,7 @@ app.command()(groups)
 app.command()(lag)
 app.command()(render)
 app.command()(simulate)
+app.command()(tail)
 app.command()(topics)
 
 
