@@ -149,7 +149,7 @@ class _Building:
 
 def _read_scalar(node: ScalarNode) -> Scalar:
     if node.tag == f"{_STANDARD}str":
-        return str(node.value)
+        return _join_surrogates(node)
     kind = node.tag.removeprefix(_STANDARD)
     if kind == "binary":
         try:
@@ -166,6 +166,14 @@ def _read_scalar(node: ScalarNode) -> Scalar:
     if isinstance(value, float) and not math.isfinite(value):
         raise YamlProblem(_line(node), f"{node.value} is no number that JSON has")
     return to_json_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _join_surrogates(node: ScalarNode) -> str:
+    """Return the text of a node; JSON writes a character of the higher planes as two escapes, which YAML leaves two."""
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise YamlProblem(_line(node), "half a character: the escapes \\ud800 to \\udfff come in pairs") from error
 
 
 def _read_key(node: Node) -> str:
