@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from iothub.commands.down import down
+from iothub.commands.get import get
 from iothub.commands.groups import groups
 from iothub.commands.lag import lag
+from iothub.commands.logs import logs
 from iothub.commands.render import render
+from iothub.commands.scale import scale
 from iothub.commands.simulate import simulate
 from iothub.commands.tail import tail
 from iothub.commands.topics import topics
+from iothub.commands.up import up
 from iothub.errors import CliError
 from telemetry.errors import IotHubError
 from telemetry.process import find_version
@@ -44,12 +49,17 @@ def _global(
     pass
 
 
+app.command()(down)
+app.command()(get)
 app.command()(groups)
 app.command()(lag)
+app.command()(logs)
 app.command()(render)
+app.command()(scale)
 app.command()(simulate)
 app.command()(tail)
 app.command()(topics)
+app.command()(up)
 
 
 def run() -> int:

@@ -1,0 +1,91 @@
+"""``iothub up``: the pipeline on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iothub.hub.events import Event
+from iothub.hub.hub import Hub, HubOptions
+from iothub.hub.running import run_hub
+from iothub.options import DEFAULT_NAME, NameOption, OutputOption
+from iothub.terminal import OutputFormat, Terminal
+
+
+class Kafka(StrEnum):
+    """Which Kafka."""
+
+    AUTO = "auto"
+    APACHE = "apache"
+    MOCK = "mock"
+
+
+class Mqtt(StrEnum):
+    """Which MQTT broker."""
+
+    AUTO = "auto"
+    MOSQUITTO = "mosquitto"
+    AMQTT = "amqtt"
+
+
+KafkaOption = Annotated[
+    Kafka,
+    typer.Option("--kafka", help="Apache Kafka (Java 17 and Maven), the one in memory, or whichever this machine has."),
+]
+MqttOption = Annotated[
+    Mqtt, typer.Option("--mqtt", help="mosquitto, amqtt (comes with iothub), or whichever this machine has.")
+]
+KafkaPortOption = Annotated[
+    int | None,
+    typer.Option("--kafka-port", min=1, max=65_535, help="Kafka's port; left out, 9092 or a free one."),
+]
+MqttPortOption = Annotated[
+    int | None,
+    typer.Option("--mqtt-port", min=1, max=65_535, help="The MQTT broker's port; left out, 1883 or a free one."),
+]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin without what the last run has kept.")]
+
+
+def up(
+    *,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--filename",
+            "-f",
+            help="A file or folder of TelemetryConsumers, again for more. Left out, the validator and the raw logger.",
+        ),
+    ] = None,
+    kafka: KafkaOption = Kafka.AUTO,
+    mqtt: MqttOption = Mqtt.AUTO,
+    kafka_port: KafkaPortOption = None,
+    mqtt_port: MqttPortOption = None,
+    fresh: FreshOption = False,
+    name: NameOption = DEFAULT_NAME,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Run the whole pipeline on this machine, until Ctrl-C.
+
+    Kafka, an MQTT broker, ingestion, and every TelemetryConsumer of the files, as processes. The files are watched:
+    edit replicas, and workers come and go. From another terminal: iothub get, iothub logs, iothub scale, iothub down.
+    """
+    terminal = Terminal(output)
+    options = HubOptions(
+        name=name,
+        files=tuple(files or ()),
+        kafka=kafka.value,
+        mqtt=mqtt.value,
+        kafka_port=kafka_port,
+        mqtt_port=mqtt_port,
+        fresh=fresh,
+    )
+
+    def show(event: Event) -> None:
+        document = {"kind": event.kind, "subject": event.subject, "message": str(event)}
+        terminal.emit(document, str(event))
+
+    asyncio.run(run_hub(Hub(options, report=show)))

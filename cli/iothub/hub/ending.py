@@ -1,0 +1,78 @@
+"""``iothub down``: the end of a hub, seen from outside of it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from iothub.errors import NotRunning, StartFailed
+from iothub.hub.control import describe_not_running, send_request
+from iothub.hub.folder import Folder, Lock, find_holder
+from iothub.hub.leftovers import end_leftovers
+
+END_SECONDS = 180.0
+"""A worker may take its whole grace period, and the parts end one after the other."""
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What there was to end."""
+
+    name: str
+    what: Literal["hub", "leftovers", "nothing"]
+    """``leftovers`` are processes of a hub that was killed."""
+    data_deleted: bool
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        ended = {
+            "hub": f"the hub {self.name!r} has ended",
+            "leftovers": f"ended what the hub {self.name!r} had left running when it was killed",
+            "nothing": f"no hub {self.name!r} was running",
+        }[self.what]
+        return f"{ended}; its data is deleted" if self.data_deleted else ended
+
+
+def end_hub(name: str, *, data: bool) -> Ended:
+    """End the hub ``name`` and return once all of it has ended. Raises NotRunning where there is nothing to end.
+
+    With ``data`` what its servers kept is deleted, also that of a hub that has ended before.
+    """
+    folder = Folder.of(name)
+    what: Literal["hub", "leftovers", "nothing"] = "nothing"
+    if find_holder(folder) is not None:
+        what = "hub"
+        _ask_to_end(folder, name)
+    lock = Lock(folder) if folder.path.exists() else None
+    if lock is not None and not lock.take():
+        raise StartFailed(f"the hub {name!r} has not ended in {END_SECONDS:.0f} s; its logs are in {folder.logs}")
+    try:
+        if end_leftovers(folder.processes) and what == "nothing":
+            what = "leftovers"
+        folder.state.unlink(missing_ok=True)
+        delete = data and folder.data.exists()
+        if delete:
+            shutil.rmtree(folder.data, ignore_errors=True)
+    finally:
+        if lock is not None:
+            lock.release()
+    if what == "nothing" and not delete:
+        raise NotRunning(describe_not_running(name))
+    return Ended(name, what, delete)
+
+
+def _ask_to_end(folder: Folder, name: str) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    asked = False
+    while find_holder(folder) is not None and time.monotonic() < deadline:
+        if not asked:
+            try:
+                send_request(folder.socket, {"do": "stop"}, name=name)
+                asked = True
+            except NotRunning:
+                pass  # it holds its folder and does not listen yet, or not any more
+        time.sleep(_LOOK_SECONDS)
