@@ -27,7 +27,8 @@ _STRICT = re.compile(r'strict decoding error: (?P<fields>unknown field ".*)$', r
 
 def read(body: dict[str, Any]) -> Document:
     """The document of a file that holds ``body``."""
-    (document,) = parse_documents(json.dumps(body).encode(), Path("a.yaml"))
+    text = json.dumps(body, ensure_ascii=False).replace("\x7f", "\\u007f")
+    (document,) = parse_documents(text.encode(), Path("a.yaml"))
     return document
 
 
