@@ -10,8 +10,6 @@ from typing import Annotated
 import typer
 
 from iothub.hub.events import Event
-from iothub.hub.hub import Hub, HubOptions
-from iothub.hub.running import run_hub
 from iothub.options import DEFAULT_NAME, NameOption, OutputOption
 from iothub.terminal import OutputFormat, Terminal
 
@@ -73,6 +71,10 @@ def up(
     Kafka, an MQTT broker, ingestion, and every TelemetryConsumer of the files, as processes. The files are watched:
     edit replicas, and workers come and go. From another terminal: iothub get, iothub logs, iothub scale, iothub down.
     """
+    # Here, and not above: every other command would wait for it.
+    from iothub.hub.hub import Hub, HubOptions  # noqa: PLC0415
+    from iothub.hub.running import run_hub  # noqa: PLC0415
+
     terminal = Terminal(output)
     options = HubOptions(
         name=name,

@@ -84,6 +84,7 @@ class Hub:
         self._ingestion: RunningPart | None = None
         self._workloads: Workloads | None = None
         self._state: HubState | None = None
+        self._has_folder = False
         self._held = AsyncExitStack()
         """What is given back last: the lock, the control socket, the log."""
         self._background: set[asyncio.Task[None]] = set()
@@ -137,7 +138,8 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._background.clear()
-        self.folder.state.unlink(missing_ok=True)
+        if self._has_folder:
+            self.folder.state.unlink(missing_ok=True)
         # 2. The intake: ingestion hands Kafka what it has, answers for it, and leaves. The broker keeps the rest.
         await self._stop_part(self._ingestion)
         # 3. The workers finish and commit what they have in hand.
@@ -147,6 +149,7 @@ class Hub:
         await self._stop_part(self._mqtt)
         await self._stop_part(self._kafka)
         await self._held.aclose()
+        self._has_folder = False
 
     async def _start(self) -> None:
         # 1. The folder is ours alone, and nothing of a killed hub is left.
@@ -189,6 +192,7 @@ class Hub:
                 "iothub up --name OTHER"
             )
         self._held.callback(lock.release)
+        self._has_folder = True
         self.folder.state.unlink(missing_ok=True)
         left = await asyncio.to_thread(end_leftovers, self.folder.processes)
         if left:
