@@ -23,10 +23,10 @@ import structlog
 
 from consumers.records import Outgoing, Record, Reject, RetryLater
 from telemetry import metrics
-from telemetry.codec import encode_json
+from telemetry.codec import decode_json, encode_json
 from telemetry.dead_letters import Cause
-from telemetry.errors import QueueFull
-from telemetry.headers import REPLAY_HEADERS, check_header_names
+from telemetry.errors import InvalidTelemetry, QueueFull
+from telemetry.headers import REPLAY_HEADERS, check_header_names, is_for_another_group
 from telemetry.names import check_topic_name
 
 TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, QueueFull)
@@ -62,6 +62,22 @@ class Item:
     def partition(self) -> tuple[str, int]:
         """Topic and partition."""
         return (self.record.topic, self.record.partition)
+
+
+def build_item(record: Record, *, decode: bool, group: str) -> Item:
+    """Return a message as it lies in Kafka as one in hand, its value decoded where ``decode`` says so.
+
+    What is no JSON has its cause from the start; a replay for another group than ``group`` is done from the start.
+    """
+    raw = record.value
+    skipped = is_for_another_group(record.headers, group)
+    cause = None
+    if decode and raw is not None and not skipped:
+        try:
+            record = record._replace(value=decode_json(raw))
+        except InvalidTelemetry as error:
+            cause = Cause(error.reason, str(error), "decode", "telemetry.errors.InvalidTelemetry")
+    return Item(record, raw, cause=cause, done=skipped, skipped=skipped)
 
 
 @dataclass(slots=True, eq=False)

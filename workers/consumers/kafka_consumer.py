@@ -18,17 +18,14 @@ import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.calls import Handler, HandlerCalls, Item, Outcome, blame
+from consumers.calls import Handler, HandlerCalls, Item, Outcome, blame, build_item
 from consumers.config import ConsumerConfig
 from consumers.holds import Holds, Partition
 from consumers.outputs import Outputs
 from consumers.progress import Progress, to_partitions
 from consumers.records import Record
 from telemetry import metrics
-from telemetry.codec import decode_json
-from telemetry.dead_letters import Cause
-from telemetry.errors import ConfigurationError, FatalKafkaError, HandlerError, InvalidTelemetry
-from telemetry.headers import is_for_another_group
+from telemetry.errors import ConfigurationError, FatalKafkaError, HandlerError
 from telemetry.names import check_topic_names
 
 _LONGEST_BLOCK = 0.1
@@ -197,22 +194,14 @@ class KafkaConsumer:
                 log.warning("consumer reports", code=error.name(), why=error.str(), topic=message.topic())
 
     def _make_item(self, message: Message) -> Item:
-        raw = message.value()
-        value: object = raw
-        cause = None
-        headers = message.headers() or ()
-        skipped = is_for_another_group(headers, self._config.group_id)  # type: ignore[arg-type]
-        if self._decode and raw is not None and not skipped:
-            try:
-                value = decode_json(raw)
-            except InvalidTelemetry as error:
-                cause = Cause(error.reason, str(error), "decode", "telemetry.errors.InvalidTelemetry")
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None  # noqa: S101  # a message without an error has its place
         assert partition is not None  # noqa: S101
         assert offset is not None  # noqa: S101
-        record = Record(value, message.key(), headers, topic, partition, offset, message.timestamp()[1])  # type: ignore[arg-type]
-        return Item(record, raw, cause=cause, done=skipped, skipped=skipped)
+        headers = message.headers() or ()
+        place = (topic, partition, offset, message.timestamp()[1])
+        record = Record(message.value(), message.key(), headers, *place)  # type: ignore[arg-type]
+        return build_item(record, decode=self._decode, group=self._config.group_id)
 
     # --- out: the order that makes it at-least-once ---
 
