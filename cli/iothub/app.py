@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from iothub.commands.demo import demo
+from iothub.commands.dlq import dlq
 from iothub.commands.down import down
 from iothub.commands.get import get
 from iothub.commands.groups import groups
@@ -49,6 +51,8 @@ def _global(
     pass
 
 
+app.command()(demo)
+app.add_typer(dlq, name="dlq")
 app.command()(down)
 app.command()(get)
 app.command()(groups)

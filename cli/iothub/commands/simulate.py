@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,10 +113,13 @@ def simulate(
         acknowledged=acknowledged,
     )
     terminal = Terminal(output)
-    with open_target(Where(context=context, namespace=namespace, release=release, name=name), terminal) as target:
-        mqtt = target.mqtt or MqttTarget("localhost", _MQTT_PORT)
+    where = Where(context=context, namespace=namespace, release=release, name=name)
+    with ExitStack() as stack:
         if mqtt_host is not None or mqtt_port is not None:
             mqtt = MqttTarget(mqtt_host or "localhost", mqtt_port or _MQTT_PORT)
+        else:
+            target = stack.enter_context(open_target(where, terminal, kafka=False, mqtt=True))
+            mqtt = target.mqtt or MqttTarget("localhost", _MQTT_PORT)
         if mqtt_username is not None:
             password = os.environ.get("MQTT_PASSWORD")
             secret = None if password is None else SecretStr(password)

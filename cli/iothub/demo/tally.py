@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 
 from iothub.devices.message import Message
 
@@ -128,7 +129,7 @@ class Tally:
         """Return the ids of a few messages that were acknowledged and have not arrived."""
         with self._lock:
             missing = (key for key, state in self._known.items() if state & _ACKNOWLEDGED and not state & _ARRIVED)
-            return [key.hex() for key, _ in zip(missing, range(most), strict=False)]
+            return [key.hex() for key in islice(missing, most)]
 
     def _find(self, identifier: str | None) -> bytes | None:
         try:
