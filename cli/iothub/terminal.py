@@ -79,7 +79,9 @@ def quiet_pipe() -> Iterator[None]:
 
 def _make_console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, soft_wrap=False, highlight=False, width=None if stream.isatty() else _NO_WIDTH)
+    width = None if stream.isatty() else _NO_WIDTH
+    # What devices and people call things is shown as it is: [bold] and :smile: are names like any other.
+    return Console(file=stream, soft_wrap=False, highlight=False, markup=False, emoji=False, width=width)
 
 
 def _write(line: str) -> None:

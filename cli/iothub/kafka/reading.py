@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from consumers.records import Record
 from iothub.kafka.client import REQUEST_SECONDS, Kafka, connect
-from iothub.kafka.starts import Beginning, End, Last, Since, Start
+from iothub.kafka.starts import At, Beginning, End, Last, Since, Start
 from iothub.target import Target
 
 _LONGEST_BLOCK = 0.1
@@ -121,6 +121,8 @@ class _Reading:
             case Last(wanted):
                 # The last of the topic may all lie in one partition.
                 return max(low, high - wanted)
+            case At(offset):
+                return min(max(low, offset), high)
             case _:
                 return low
 
@@ -131,15 +133,16 @@ class _Reading:
         return {place.partition: place.offset if place.offset >= 0 else ends[place.partition] for place in found}
 
     def _consume_stored(self, follow: bool) -> Iterator[Record]:
-        heard = time.monotonic()
+        # Only the time that is spent here counts: whoever takes the records may take long over each.
+        silence = 0.0
         paused: set[int] = set()
         while self._merge.is_waiting and not self._stopping():
+            began = time.monotonic()
             messages = self._consumer.consume(_AT_ONCE, _LONGEST_BLOCK)
             for message in messages:
                 self._take(message, keep_later=follow)
-            if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > _SILENCE_SECONDS:
+            silence = 0.0 if messages else silence + time.monotonic() - began
+            if silence > _SILENCE_SECONDS:
                 self._kafka.fail()
             yield from self._merge.pop_ready()
             paused = self._balance(paused)

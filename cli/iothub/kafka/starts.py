@@ -48,7 +48,14 @@ class Since:
         return int(self.moment.timestamp() * 1000)
 
 
-Start = Beginning | End | Last | Since
+@dataclass(frozen=True)
+class At:
+    """At this offset, in each partition that is read."""
+
+    offset: int
+
+
+Start = Beginning | End | Last | Since | At
 
 
 def parse_start(text: str, now: datetime) -> Start:
