@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from iothub.commands.check import check
 from iothub.commands.demo import demo
 from iothub.commands.dlq import dlq
 from iothub.commands.down import down
@@ -51,6 +52,7 @@ def _global(
     pass
 
 
+app.command()(check)
 app.command()(demo)
 app.add_typer(dlq, name="dlq")
 app.command()(down)
