@@ -19,7 +19,11 @@ def gather_config_maps(documents: Sequence[Document]) -> list[dict[str, Any]]:
     Such a one is made from the files beside the manifest, one for each key, as ``kubectl create configmap NAME
     --from-file=KEY`` makes it. Where there is no such file either, there is no ConfigMap.
     """
-    written = {(document.namespace, document.name): document for document in documents if document.kind == KIND}
+    written = {
+        (document.namespace, document.name): document
+        for document in documents
+        if document.kind == KIND and document.name
+    }
     found = {
         place: copy.deepcopy(document.body) | {"metadata": _place(document)} for place, document in written.items()
     }

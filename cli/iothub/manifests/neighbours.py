@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from iothub.manifests import findings as f
 from iothub.manifests.checks import Problem, check_document, parse_document
 from iothub.manifests.config_maps import KIND as CONFIG_MAP
 from iothub.manifests.config_maps import find_source, gather_config_maps, read_key
 from iothub.manifests.documents import STDIN, Document, show_path
+from iothub.manifests.schema import name_type
 from telemetry_operator.spec import Consumer
+
+_TEXT_FIELDS = {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}
 
 
 def check_all(documents: Sequence[Document]) -> list[Problem]:
     """Return all that is wrong with ``documents``, one by one and together, in the order of files and lines."""
-    alone = [problem for document in documents if document.is_consumer for problem in check_document(document)]
-    found = [*alone, *check_documents(documents)]
+    found = [
+        problem
+        for document in documents
+        for problem in (check_document(document) if document.is_consumer else check_helper(document))
+    ]
+    found += check_documents(documents)
     order = {document.path: place for place, document in reversed(list(enumerate(documents)))}
     return sorted(found, key=lambda problem: (order[problem.path], problem.line))
 
@@ -22,6 +30,22 @@ def check_all(documents: Sequence[Document]) -> list[Problem]:
 def check_documents(documents: Sequence[Document]) -> list[Problem]:
     """Return what is wrong with ``documents`` together."""
     return [*_find_same_names(documents), *_find_group_conflicts(documents), *_find_missing_files(documents)]
+
+
+def check_helper(document: Document) -> list[Problem]:
+    """Return what is wrong with a ConfigMap or a Secret, as far as a consumer would feel it."""
+    found = [] if document.name else [f.required(("metadata", "name"), "name or generateName is required")]
+    for field in _TEXT_FIELDS[document.kind]:
+        values = document.body.get(field) or {}
+        if not isinstance(values, dict):
+            found.append(f.wrong_type((field,), "object", name_type(values)))
+            continue
+        found += [
+            f.wrong_type((field, key), "string", name_type(value))
+            for key, value in values.items()
+            if not isinstance(value, str)
+        ]
+    return [Problem(document.path, document.line_of(one.place), one.field, one.sentence) for one in found]
 
 
 def has_errors(problems: Sequence[Problem]) -> bool:
