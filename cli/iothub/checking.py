@@ -16,7 +16,7 @@ from iothub.kafka.client import connect
 from iothub.locate import open_target
 from iothub.manifests.checks import Problem, check_document, parse_document
 from iothub.manifests.documents import Document, Skipped, load_manifests, show_path
-from iothub.manifests.neighbours import check_all, check_helper, has_errors
+from iothub.manifests.neighbours import check_all, check_helper, has_errors, sort_problems
 from iothub.manifests.render import build_settings
 from iothub.target import Where
 from iothub.terminal import Terminal
@@ -105,7 +105,8 @@ def run_check(options: CheckOptions, where: Where, terminal: Terminal) -> CheckR
     problems = check_all(manifests.documents)
     trials = _try(_find_good(manifests.documents), options, where, terminal)
     found = [problem for trial in trials if (problem := trial.find_problem()) is not None]
-    return CheckReport(len(consumers), (*problems, *found), manifests.skipped, tuple(trials))
+    problems = sort_problems([*problems, *found], manifests.documents)
+    return CheckReport(len(consumers), tuple(problems), manifests.skipped, tuple(trials))
 
 
 def _try(documents: Sequence[Document], options: CheckOptions, where: Where, terminal: Terminal) -> list[Trial]:

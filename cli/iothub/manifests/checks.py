@@ -6,6 +6,7 @@ that makes them meaningless), then what the operator itself can't work with.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _NOT_ALL = (
     "some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
 )
+_MOST_SPEC_ERRORS = 20
 _PLACEHOLDER: dict[str, Any] = {"uid": "", "generation": 1}
 
 
@@ -108,8 +110,9 @@ def _validate(
         *structure.validate_lists(judged, crd.schema),
     ]
     yield from found
-    if any(one.blocks for one in found):
-        yield Finding((), "", _NOT_ALL, warning=True)
+    blocking = next((one for one in found if one.blocks), None)
+    if blocking is not None:
+        yield Finding(blocking.place, "", _NOT_ALL, warning=True)
         return
     before = _shown_to_rules(_as_created(old)) if old is not None else None
     yield from validate_rules(_shown_to_rules(judged), crd.schema, before)
@@ -148,16 +151,36 @@ def _shown_to_rules(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_spec(judged: dict[str, Any], document: Document, found: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield what the operator can't work with, unless the field's error is told already."""
+    """Yield what the operator can't work with, but for fields that something is told about already.
+
+    The operator tells the first one; the others come out with that one left away.
+    """
     if not isinstance(judged.get("spec"), dict) or not isinstance((judged.get("metadata") or {}).get("name"), str):
         return
-    try:
-        _parse(judged, document)
-    except SpecError as error:
-        place = _to_place(error.path)
-        told = [one.place for one in found if not one.warning]
-        if not any(one[: len(place)] == place or place[: len(one)] == one for one in told):
-            yield Finding(place, error.path, error.problem)
+    told = [one.place for one in found if not one.warning]
+    rest = copy.deepcopy(judged)
+    for _ in range(_MOST_SPEC_ERRORS):
+        try:
+            _parse(rest, document)
+        except SpecError as error:
+            place = _to_place(error.path)
+            if not any(one[: len(place)] == place or place[: len(one)] == one for one in told):
+                told.append(place)
+                yield Finding(place, error.path, error.problem)
+            if not _leave_away(rest, place):
+                return
+        else:
+            return
+
+
+def _leave_away(body: Any, place: Place) -> bool:
+    """Remove the field at ``place``; return whether there was one that can go."""
+    *way, last = place
+    for part in way:
+        if not isinstance(body, dict) or part not in body:
+            return False
+        body = body[part]
+    return len(place) > 1 and isinstance(body, dict) and body.pop(last, None) is not None
 
 
 def _parse(body: dict[str, Any], document: Document) -> Consumer:

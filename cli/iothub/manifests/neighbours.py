@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from iothub.manifests import findings as f
 from iothub.manifests.checks import Problem, check_document, parse_document
@@ -22,9 +22,13 @@ def check_all(documents: Sequence[Document]) -> list[Problem]:
         for document in documents
         for problem in (check_document(document) if document.is_consumer else check_helper(document))
     ]
-    found += check_documents(documents)
+    return sort_problems([*found, *check_documents(documents)], documents)
+
+
+def sort_problems(problems: Iterable[Problem], documents: Sequence[Document]) -> list[Problem]:
+    """Return ``problems`` in the order of ``documents``' files, and of the lines in each."""
     order = {document.path: place for place, document in reversed(list(enumerate(documents)))}
-    return sorted(found, key=lambda problem: (order[problem.path], problem.line))
+    return sorted(problems, key=lambda problem: (order[problem.path], problem.line))
 
 
 def check_documents(documents: Sequence[Document]) -> list[Problem]:
