@@ -35,7 +35,7 @@ def render_screen(snapshot: Snapshot, width: int, height: int) -> RenderableType
 
 
 def _render_small(snapshot: Snapshot, width: int, height: int) -> Group:
-    head = _head_lines(snapshot, width, _LIMITS_SMALL)
+    head = _head_lines(snapshot, width, snapshot.limits[:_LIMITS_SMALL])
     foot = _foot_lines(snapshot, width)
     flows = [_heading("messages", "a second      total", width), *_flow_lines(snapshot, width)]
     room = max(0, height - len(head) - len(foot) - len(flows))
@@ -59,7 +59,7 @@ def _render_small(snapshot: Snapshot, width: int, height: int) -> Group:
 def _render_large(snapshot: Snapshot, width: int, height: int) -> Group:
     inner = width - 2 * _BOX
     left = width // 2
-    head = _head_lines(snapshot, inner, _LIMITS_LARGE)
+    head = _head_lines(snapshot, inner, _wrap_limits(snapshot.limits, inner))
     foot = _foot_lines(snapshot, width)
     flows = _flow_lines(snapshot, left - 2 * _BOX)
     consumers = [
@@ -68,7 +68,7 @@ def _render_large(snapshot: Snapshot, width: int, height: int) -> Group:
     ]
     middle = max(len(flows) + 1, len(consumers))
     room = height - (len(head) - 1 + _BOX) - (middle + _BOX) - len(foot) - 2 * _BOX
-    dead_rows, reading_rows = _share(room, least=(3, 4), wishes=(min(len(snapshot.dead_letters), _MOST_DEAD), room))
+    dead_rows, reading_rows = _share(room, least=(3, 8), wishes=(min(len(snapshot.dead_letters), _MOST_DEAD), room))
     top = Table.grid()
     top.add_row(
         _box(
@@ -91,12 +91,22 @@ def _render_large(snapshot: Snapshot, width: int, height: int) -> Group:
 # --- the sections ---
 
 
-def _head_lines(snapshot: Snapshot, width: int, most_limits: int) -> list[Text]:
+def _head_lines(snapshot: Snapshot, width: int, sentences: Sequence[str]) -> list[Text]:
     title = Text(snapshot.title, "bold")
     places = [Text.assemble((f"{name:<6}", "bold"), " ", where) for name, where in snapshot.places]
-    told = [line for limit in snapshot.limits for line in wrap(limit, max(20, width - 7))]
-    limits = [Text(f"{'':<6} {line}", "yellow") for line in told[:most_limits]]
+    limits = [Text(f"{'':<6} {line}", "yellow") for line in sentences]
     return [_fit(line, width) for line in (title, *places, *limits)]
+
+
+def _wrap_limits(limits: Sequence[str], width: int) -> list[str]:
+    """Return the lines of as many whole sentences as there is room for."""
+    lines: list[str] = []
+    for limit in limits:
+        wrapped = wrap(limit, max(20, width - 7))
+        if len(lines) + len(wrapped) > _LIMITS_LARGE:
+            break
+        lines += wrapped
+    return lines
 
 
 def _flow_lines(snapshot: Snapshot, width: int) -> list[Text]:
@@ -155,7 +165,7 @@ def _reading_lines(snapshot: Snapshot, width: int) -> list[Text]:
             Text.assemble(
                 (f"{reading.at:%H:%M:%S}  ", "dim"),
                 (f"{reading.device:<10}  ", "bold"),
-                "  ".join(f"{name} {_show_value(value)}" for name, value in reading.metrics.items()),
+                reading.values,
             ),
             width,
         )
@@ -222,7 +232,7 @@ def _page(lines: list[Text], height: int) -> Group:
 def _box(title: str, lines: list[Text], width: int, rows: int) -> Panel:
     return Panel(
         Group(*_fill(lines, rows)),
-        title=Text(title, "bold"),
+        title=Text(title, "not dim bold"),
         title_align="left",
         width=width,
         height=rows + _BOX,
@@ -236,10 +246,6 @@ def _sparkline(history: Sequence[float], cells: int) -> str:
     if cells <= 0 or not top:
         return ""
     return "".join(_BARS[round(max(0.0, value) / top * (len(_BARS) - 1))] for value in history[-cells:])
-
-
-def _show_value(value: float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 
 def _show_clock(seconds: float) -> str:

@@ -63,8 +63,7 @@ class _Lines:
         if snapshot.readings and not self._has_readings:
             self._has_readings = True
             reading = snapshot.readings[0]
-            values = ", ".join(f"{name} {value}" for name, value in reading.metrics.items())
-            self._say(f"the first reading: {reading.device}: {values}")
+            self._say(f"the first reading: {reading.device}: {reading.values}")
         if snapshot.passed and time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY
             counts = ", ".join(f"{flow.name} {flow.total}" for flow in snapshot.flows)

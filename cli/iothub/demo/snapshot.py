@@ -50,6 +50,14 @@ class ReadingLine:
     device: str
     metrics: Mapping[str, float | bool]
 
+    @property
+    def values(self) -> str:
+        """The metrics for a person: ``temperature 21.5  door_open false``."""
+        return "  ".join(
+            f"{name} {str(value).lower() if isinstance(value, bool) else f'{value:g}'}"
+            for name, value in self.metrics.items()
+        )
+
 
 @dataclass(frozen=True)
 class Snapshot:

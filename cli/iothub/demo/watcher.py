@@ -73,7 +73,8 @@ class Watcher:
                 found.append(reading)
             if len(found) == most:
                 break
-        return topic, tuple(found)
+        # Several partitions: a batch of one follows a batch of another.
+        return topic, tuple(sorted(found, key=lambda reading: reading.at, reverse=True))
 
     def find_dead_letters(self) -> tuple[DeadLetterLine, ...]:
         """Return the dead letters by reason, most first, each with why the newest of them is one."""

@@ -22,9 +22,7 @@ _DEVICES_A_CONNECTION = 10
 _MOST_CONNECTIONS = 16
 _WINDOW = 100
 _LAST_ANSWERS = 10.0
-"""At the end: how long to wait for the next outstanding answer."""
 _GIVE_UP = 60.0
-"""In between: how long a broker may be away."""
 _NOBODY_SUBSCRIBED = 0x10
 _FIRST_REFUSAL = 0x80
 
@@ -57,7 +55,8 @@ class Publisher:
     """Sends what a plan says.
 
     ``on_sent`` is told each message before it leaves, ``on_acknowledged`` once the broker has it; both on the thread
-    that calls `run`.
+    that calls `run`. ``give_up_seconds`` is how long the broker may take nothing before `run` ends,
+    ``last_answers_seconds`` how long, at the end, it waits for the next answer.
     """
 
     def __init__(
@@ -67,11 +66,13 @@ class Publisher:
         on_sent: Callable[[Message], None] = _ignore,
         on_acknowledged: Callable[[Message], None] = _ignore,
         give_up_seconds: float = _GIVE_UP,
+        last_answers_seconds: float = _LAST_ANSWERS,
     ) -> None:
         self._target = target
         self._on_sent = on_sent
         self._on_acknowledged = on_acknowledged
         self._give_up = give_up_seconds
+        self._last_answers = last_answers_seconds
         self._name = f"iothub-{uuid.uuid4().hex[:8]}"
         self._answers: SimpleQueue[Answer | None] = SimpleQueue()
         self._connections: list[Connection] = []
@@ -191,8 +192,8 @@ class Publisher:
         self._on_acknowledged(message)
 
     def _wait_for_answers(self) -> None:
-        last, patience = self.in_flight, time.monotonic() + _LAST_ANSWERS
+        last, patience = self.in_flight, time.monotonic() + self._last_answers
         while self.in_flight and time.monotonic() < patience:
             self._serve(0.5)
             if self.in_flight < last:
-                last, patience = self.in_flight, time.monotonic() + _LAST_ANSWERS
+                last, patience = self.in_flight, time.monotonic() + self._last_answers
