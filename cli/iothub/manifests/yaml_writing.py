@@ -21,11 +21,11 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if "\n" in text:
-        style = "|"
-    elif not isinstance(resolve_plain(text), str):
-        # What kubectl would take for a number, a boolean or nothing; PyYAML knows other ones.
+    if not isinstance(resolve_plain(text), str) or not text.replace("\n", "").isprintable():
+        # What kubectl would take for a number, a boolean or nothing (PyYAML knows other ones); what needs escapes.
         style = '"'
+    elif "\n" in text:
+        style = "|"
     else:
         style = None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
