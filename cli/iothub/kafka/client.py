@@ -47,7 +47,7 @@ IN_MEMORY_GROUPS = (
 )
 """For a person, where groups are asked about on librdkafka's mock cluster."""
 
-_POINT = re.compile(r"(?:\S+: )?(?:Connect to \S+ failed: )?(?P<point>.*?)(?: \(after .*)?", re.DOTALL)
+_POINT = re.compile(r"(?:\S+/\S+: )?(?:Connect to \S+ failed: )?(?P<point>.*?)(?: \(after .*)?", re.DOTALL)
 
 Place = tuple[str, int]
 """A topic's partition."""
@@ -87,7 +87,7 @@ class Kafka:
 
     def fail(self, error: KafkaError | None = None) -> NoReturn:
         """Raise Unavailable with what is known about why Kafka does not answer."""
-        raise Unavailable(_explain(self.target.bootstrap_servers, self._problem or error)) from None
+        raise Unavailable(explain_silence(self.target.bootstrap_servers, self._problem or error)) from None
 
     def read_metadata(self) -> Mapping[str, TopicMetadata]:
         """Return every topic as Kafka has it now.
@@ -172,7 +172,8 @@ def build_missing_sentence(what: str, name: str, known: Collection[str], title: 
     return f"there is no {what} {name!r} in {title}; {hint}"
 
 
-def _explain(address: str, error: KafkaError | None) -> str:
+def explain_silence(address: str, error: KafkaError | None) -> str:
+    """Return the sentence for a Kafka at ``address`` that does not answer, or does not let us in."""
     why = _shorten(error.str()) if error is not None else "no answer in time"
     if error is not None and error.code() in _NOT_LET_IN:
         return f"Kafka at {address} does not let us in: {why}; look at the KAFKA_* variables"

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
-from telemetry.codec import decode_json
+from telemetry.codec import decode_strict_json
 from telemetry.errors import InvalidTelemetry
 from telemetry.headers import Headers
 
@@ -54,11 +54,14 @@ def to_json_text(content: bytes | None) -> str | dict[str, str] | None:
 
 
 def to_json_value(content: bytes | None) -> tuple[Any, str | None]:
-    """Return a value for JSON and how it stands there: ``json`` (decoded), ``text`` or ``base64``; null has None."""
+    """Return a value for JSON and how it stands there: ``json`` (decoded), ``text`` or ``base64``; null has None.
+
+    JSON that readers would understand differently (a name twice, nesting without end) stays text.
+    """
     if content is None:
         return None, None
     try:
-        return decode_json(content), "json"
+        return decode_strict_json(content), "json"
     except InvalidTelemetry:
         return (content.decode(), "text") if is_text(content) else (b64encode(content).decode(), "base64")
 
