@@ -44,6 +44,8 @@ from telemetry_operator.api import CONSUMERS, Manifest
 
 MqttChoice = Literal["auto", "mosquitto", "amqtt"]
 
+MOCK_CLIENTS = {"KAFKA_SESSION_TIMEOUT_MS": "3000", "KAFKA_HEARTBEAT_INTERVAL_MS": "500"}
+"""The Kafka in memory deals a group's partitions out anew only once a session timeout, less a second, has gone by."""
 SESSION = "iot-hub-ingestion-0"
 """Client id of ingestion: the broker keeps messages for it under this name, from run to run."""
 LOG_LOOK_SECONDS = 15.0
@@ -163,7 +165,9 @@ class Hub:
         # 3. Kafka with its topics, and beside it the broker, which does not need it.
         bootstrap, _ = await _all_of(self._start_kafka(server), self._start_broker(broker))
         # 4. Both ends of the pipeline: workers, and ingestion with its session; only then the devices' listener.
-        await _all_of(self._start_workloads(bootstrap), self._open_intake(bootstrap, broker))
+        await _all_of(
+            self._start_workloads(bootstrap, in_memory=server.in_memory), self._open_intake(bootstrap, broker)
+        )
         # 5. Everybody may know.
         me = find_holder(self.folder)
         if me is None:
@@ -293,8 +297,9 @@ class Hub:
                 )
             await asyncio.sleep(0.02)
 
-    async def _start_workloads(self, bootstrap: str) -> None:
-        machine = Machine.build(self._store, self.folder, self._notes, self._around.environment, self._report)
+    async def _start_workloads(self, bootstrap: str, *, in_memory: bool) -> None:
+        environment = {**self._around.environment, **(MOCK_CLIENTS if in_memory else {})}
+        machine = Machine.build(self._store, self.folder, self._notes, environment, self._report)
         self._workloads = Workloads(self._store, machine, bootstrap, self._report)
         await self._workloads.start()
         self._files.apply()
