@@ -78,26 +78,24 @@ class _Sample:
         self._produced: Counter[str] = Counter()
         self._first: list[Produced] = []
         self._homeless = 0
+        self._waiting: set[tuple[str, int]] = set()
+        """Partitions of which nothing more is handed over."""
 
     def run(self, items: Sequence[Item]) -> None:
         """Hand over one iteration's items until each is done, or waits for something outside."""
         self._skipped += sum(item.skipped for item in items)
         left = [item for item in items if not item.done]
-        waiting: set[tuple[str, int]] = set()
         retried = len(self._retries)
         isolate = False
-        while open_items := [item for item in left if not item.done and item.partition not in waiting]:
-            tries = sum(item.attempts for item in open_items)
+        while open_items := [item for item in left if not item.done and item.partition not in self._waiting]:
+            tries = {id(item): item.attempts for item in open_items}
             for outcome in self._calls.run(open_items, isolate=isolate):
                 if outcome.retry is None:
                     self._settle(outcome)
-                elif not any(item.attempts for item in outcome.items) or self._watched.raised is None:
+                elif all(item.attempts == tries[id(item)] for item in outcome.items):
                     self._note_retry(outcome, outcome.retry)
-                    waiting |= {item.partition for item in outcome.items}
+                    self._waiting |= {item.partition for item in outcome.items}
             isolate = any(item.attempts for item in open_items)
-            stuck = tries == sum(item.attempts for item in open_items)
-            if stuck and not any(item.done or item.partition in waiting for item in open_items):
-                break
         self._held_back += sum(not item.done for item in left) - (len(self._retries) - retried)
 
     def report(self, messages: int) -> SampleReport:
@@ -132,13 +130,13 @@ class _Sample:
                     message=cause.message,
                     stage=cause.stage,
                     attempts=cause.attempts,
-                    raised=self._watched.raised if cause.reason == HANDLER_FAILED else None,
+                    raised=(self._watched.raised or cause.message) if cause.reason == HANDLER_FAILED else None,
                 )
             )
 
     def _note_retry(self, outcome: Outcome, retry: RetryLater) -> None:
         after = "" if retry.after is None else f" (after {retry.after:g} s)"
-        message = f"{retry or 'the handler asked for later'}{after}"
+        message = f"{str(retry) or 'the handler asked for later'}{after}"
         self._retries += [Retry(place=_place(item), message=message) for item in outcome.items]
 
     def _note_outgoing(self, outgoing: Outgoing) -> None:
