@@ -10,6 +10,7 @@ import typer
 from iothub.commands.check import check
 from iothub.commands.demo import demo
 from iothub.commands.dlq import dlq
+from iothub.commands.doctor import doctor
 from iothub.commands.down import down
 from iothub.commands.get import get
 from iothub.commands.groups import groups
@@ -55,6 +56,7 @@ def _global(
 app.command()(check)
 app.command()(demo)
 app.add_typer(dlq, name="dlq")
+app.command()(doctor)
 app.command()(down)
 app.command()(get)
 app.command()(groups)
