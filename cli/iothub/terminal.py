@@ -37,8 +37,13 @@ class Terminal:
         """Write a command's whole result: ``document`` as JSON, or what ``render`` makes of it."""
         if self.is_json:
             _write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
-        else:
+        elif self.out.is_terminal:
             self.out.print(render())
+        else:
+            # A table fills its last column up with blanks, which a pager would wrap.
+            with self.out.capture() as text:
+                self.out.print(render())
+            _write("\n".join(line.rstrip() for line in text.get().splitlines()))
 
     def emit(self, document: object, text: str) -> None:
         """Write one item of a stream at once: a line of JSON, or ``text``."""
