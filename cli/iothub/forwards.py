@@ -134,9 +134,11 @@ class Forward:
 
     def _find_twin(self) -> psutil.Process | None:
         """Return another's process that forwards the very same port."""
+        words = self._command[1:]
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.cmdline()[1:] == self._command[1:] and _same_configuration(process):
+                # By the end of its words: kubectl may be a script, or call another kubectl.
+                if process.cmdline()[-len(words) :] == words and _same_configuration(process):
                     return process
         return None
 
