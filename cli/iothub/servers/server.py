@@ -12,6 +12,10 @@ ExplainFailure = Callable[[Path], str | None]
 """From the log of a program that ended early to one sentence for a person; None where the log tells no known cause."""
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class KafkaServer:
     """A Kafka to run."""
@@ -45,6 +49,8 @@ class MqttServer:
     first_program: Program | None = None
     """Runs until the mark ``ready_topic`` is there, then ``program`` does: it keeps devices out, whose messages
     nobody would get before ingestion's session exists. None where ``program`` can be started at once."""
+    note_first_session: Callable[[], None] = _nothing
+    """Called once ``first_program`` has ended in order behind the mark: the next start needs it no more."""
     limits: tuple[str, ...] = ()
     """Sentences for the screen: what this broker does not promise."""
 
