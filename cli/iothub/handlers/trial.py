@@ -7,6 +7,7 @@ and so are the settings, the loading and the calls.
 from __future__ import annotations
 
 import base64
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -65,15 +66,19 @@ class WireRecord(BaseModel):
 
 
 class Request(BaseModel):
-    """What to try: the records that the handler is given, None to load it only."""
+    """What to try, and for how long."""
 
+    seconds: float
     records: tuple[WireRecord, ...] | None = None
+    """What the handler is given; None to load it only."""
 
 
 def main(request_path: Path, result_path: Path) -> None:
     """Try the handler that the environment names, and write the result."""
     configure_logging("INFO", "console")
     request = Request.model_validate_json(request_path.read_bytes())
+    # Says where every thread stands, and ends the process: also when nobody waits for it any more.
+    faulthandler.dump_traceback_later(request.seconds, exit=True)
     try:
         result = _try(request)
     except HandlerError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,10 @@ _FIELD = ("spec", "handler")
 _NOT_FOUND = "HandlerNotFound"
 _IN_IMAGE, _HERE = "in this image", "in this environment"
 _SHOWN_CHARACTERS = 300
+_GRACE_SECONDS = 2.0
+"""How much longer than it may a trial takes to say where it stands."""
+_TIMED_OUT = "Timeout ("
+"""How faulthandler begins when the time is over."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,22 @@ def try_handlers(
     messages that its handler is given; without, it is only loaded. Each may take ``seconds``.
     """
     consumers = [document for document in documents if document.is_consumer]
-    tries = partial(_try_one, documents=documents, settings=settings, seconds=seconds, records=records or {})
+    processes = _Processes()
+    tries = partial(
+        _try_one,
+        documents=documents,
+        settings=settings,
+        seconds=seconds,
+        records=records or {},
+        processes=processes,
+    )
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return [trial for trial in pool.map(tries, consumers) if trial is not None]
+        try:
+            return [trial for trial in pool.map(tries, consumers) if trial is not None]
+        finally:
+            # Where somebody has pressed Ctrl-C; otherwise there is nothing left.
+            pool.shutdown(wait=False, cancel_futures=True)
+            processes.close()
 
 
 def _try_one(
@@ -87,6 +105,7 @@ def _try_one(
     settings: Settings,
     seconds: float,
     records: Mapping[tuple[str, str], Sequence[Record]],
+    processes: _Processes,
 ) -> Trial | None:
     helpers = [other for other in documents if not other.is_consumer]
     try:
@@ -95,7 +114,8 @@ def _try_one(
         return None
     read = _find_reader([document, *helpers], document.namespace)
     given = records.get((document.namespace, document.name))
-    request = Request(records=None if given is None else tuple(WireRecord.pack(record) for record in given))
+    packed = None if given is None else tuple(WireRecord.pack(record) for record in given)
+    request = Request(seconds=seconds, records=packed)
     with tempfile.TemporaryDirectory(prefix="iothub-check-") as name:
         pod, folder = deployment["spec"]["template"]["spec"], Path(name)
         (container,) = pod["containers"]
@@ -103,7 +123,7 @@ def _try_one(
         for volume in pod["volumes"]:
             _write_volume(folder / "volumes" / volume["name"], build_volume(volume, document.namespace, read) or {})
         environment = _build_environment(container, document.namespace, mounts, read)
-        result = _run(folder, environment, request, seconds)
+        result = processes.run(folder, environment, request)
         return Trial(document, _reword(result, document, folder), document.body["spec"].get("image"))
 
 
@@ -135,42 +155,65 @@ def _build_environment(container: Manifest, namespace: str, mounts: Mapping[str,
     return build_base_environment(os.environ) | build({"env": known})
 
 
-def _run(folder: Path, environment: Mapping[str, str], request: Request, seconds: float) -> TrialResult:
-    """Run the trial's process for at most ``seconds`` and return its result; what it was killed or died of, else."""
-    asked, answered, log = folder / "request.json", folder / "result.json", folder / "log"
-    asked.write_text(request.model_dump_json(), "utf-8")
-    command = [sys.executable, "-m", "iothub.handlers.trial", str(asked), str(answered)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
-            command,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            # With all that it has started, however this ends.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    if answered.exists():
-        return TrialResult.model_validate_json(answered.read_bytes())
-    if code is None:
+class _Processes:
+    """Runs trials, and ends those that still run when nobody waits for them any more."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def run(self, folder: Path, environment: Mapping[str, str], request: Request) -> TrialResult:
+        """Run a trial in ``folder`` and return its result, or what the process died of instead."""
+        asked, answered, log = folder / "request.json", folder / "result.json", folder / "log"
+        asked.write_text(request.model_dump_json(), "utf-8")
+        command = [sys.executable, "-m", "iothub.handlers.trial", str(asked), str(answered)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._running.add(process)
+        if self._closed:
+            _kill(process)
+        code: int | None = None
+        with suppress(subprocess.TimeoutExpired):
+            code = process.wait(request.seconds + _GRACE_SECONDS)
+        _kill(process)
+        self._running.discard(process)
+        if answered.exists():
+            return TrialResult.model_validate_json(answered.read_bytes())
+        return _describe_end(code, log.read_text("utf-8", "replace"), request)
+
+    def close(self) -> None:
+        """End whatever runs, and what should still begin."""
+        self._closed = True
+        for process in list(self._running):
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a trial with all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _describe_end(code: int | None, log: str, request: Request) -> TrialResult:
+    if code is None or _TIMED_OUT in log:
         doing = "loaded" if request.records is None else "done with the messages"
-        return TrialResult(problem=f"the handler is not {doing} after {seconds:g} s; it was ended", reason="TimedOut")
-    return TrialResult(problem=_describe_end(code, log), reason="Crashed")
-
-
-def _describe_end(code: int, log: Path) -> str:
+        # Of each thread the latest call comes first, and the main thread comes last.
+        places = re.findall(r'^(?:Current thread|Thread) .*\n  File "(.*)", line (\d+) in (.*)$', log, re.MULTILINE)
+        where = " (it stood in {2}, {0}, line {1})".format(*places[-1]) if places else ""
+        problem = f"the handler is not {doing} after {request.seconds:g} s{where}; it was ended"
+        return TrialResult(problem=problem, reason="TimedOut")
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    lines = log.strip().splitlines()
     last = f"; its last line was: {lines[-1].strip()[:_SHOWN_CHARACTERS]}" if lines else ""
-    return f"the handler ended its process with {how}{last}"
+    return TrialResult(problem=f"the handler ended its process with {how}{last}", reason="Crashed")
 
 
 def _reword(result: TrialResult, document: Document, folder: Path) -> TrialResult:

@@ -195,7 +195,10 @@ def test_topics_without_messages_are_told(kafka: KafkaBroker, topic: str, folder
 @pytest.mark.parametrize(
     ("cls", "told"),
     [
-        ("Hangs", "the handler is not done with the messages after 6 s; it was ended"),
+        (
+            "Hangs",
+            "the handler is not done with the messages after 6 s (it stood in handle, h.py, line 26); it was ended",
+        ),
         ("Unready", "setup() failed: ConnectionError: no database here (h.py, line 30)"),
     ],
 )

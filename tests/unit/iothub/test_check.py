@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
 from contract.samples import ROOT
+from support.waiting import wait_until
 from unit.iothub.command import iothub
 from unit.iothub.manifests.files import HEAD
 
@@ -111,8 +115,27 @@ def test_a_handler_that_hangs_is_ended(folder: Path) -> None:
     (folder / "a.yaml").write_text(manifest(options))
     done = iothub("check", "-f", "a.yaml", "--handler-seconds", "5", folder=folder)
     assert done.stdout == (
-        "a.yaml:6: spec.handler: the handler is not loaded after 5 s; it was ended\n1 error in 1 TelemetryConsumer\n"
+        "a.yaml:6: spec.handler: the handler is not loaded after 5 s (it stood in __init__, h.py, line 25); it was "
+        "ended\n1 error in 1 TelemetryConsumer\n"
     )
+    assert not psutil.pid_exists(int(pid_file.read_text()))
+
+
+def test_ctrl_c_ends_it_at_once_with_all_that_it_has_started(folder: Path) -> None:
+    pid_file = folder / "pid"
+    (folder / "a.yaml").write_text(manifest(f"Hangs\n    options: {{pid_file: {pid_file}}}"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iothub", "check", "-f", "a.yaml"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", what="the handler")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, "", "waiting for the handlers of 1 TelemetryConsumer …\n")
     assert not psutil.pid_exists(int(pid_file.read_text()))
 
 
