@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from iothub.errors import CliError, UsageError
+from iothub.interrupts import ctrl_c_asks
 from iothub.kafka.client import connect
 from iothub.kafka.dead_letters import find_letter, read_letter, read_letters
 from iothub.kafka.letter_views import (
@@ -180,8 +182,7 @@ def replay(
         raise UsageError("say which dead letters: --reason, --device, --consumer, --since or --until, or --all of them")
     if each and not dry_run:
         raise UsageError("--each goes with --dry-run")
-    can_ask = sys.stdin.isatty()
-    if not (dry_run or yes or can_ask):
+    if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("nobody is there to confirm: look with --dry-run, then write --yes")
     with open_target(Where(bootstrap_servers, context, namespace, release, name), terminal) as target, quiet_pipe():
         with terminal.waiting(f"the dead letters in {topic} of {target.title}"):
@@ -205,25 +206,37 @@ def replay(
             return
         if plan.places and not yes:
             terminal.err.print(build_plan_view(plan))
-            typer.confirm(f"Replay {len(plan.places)} dead letters?", abort=True, err=True)
-        result = _run(terminal, work, plan, rate)
+            _confirm(terminal, f"Replay {len(plan.places)} dead letters?")
+        with ctrl_c_asks() as stopping:
+            result = _run(terminal, work, plan, rate, stopping)
         terminal.show(build_result_document(result, plan), lambda: "\n".join(build_result_lines(result, plan)))
+        if stopping():
+            terminal.say("stopped; the same command goes on from here")
+            raise KeyboardInterrupt
         trouble = build_trouble_sentence(result, plan)
         if trouble is not None:
             raise CliError(trouble)
 
 
-def _run(terminal: Terminal, work: LetterReplay, plan: ReplayPlan, rate: float) -> ReplayResult:
+def _confirm(terminal: Terminal, question: str) -> None:
+    terminal.err.print(f"{question} [y/N] ", end="")
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise CliError("not confirmed; nothing was replayed")
+
+
+def _run(
+    terminal: Terminal, work: LetterReplay, plan: ReplayPlan, rate: float, stopping: Callable[[], bool]
+) -> ReplayResult:
     if not plan.places:
         return ReplayResult()
     title = f"replaying {len(plan.places)} dead letters, at most {rate:g} a second"
     if not terminal.err.is_terminal:
         terminal.say(f"{title} …")
-        return work.run(plan, rate=rate, on_done=lambda _: None)
+        return work.run(plan, rate=rate, stopping=stopping, on_done=lambda _: None)
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=terminal.err, transient=True) as progress:
         task = progress.add_task("", total=len(plan.places))
-        return work.run(plan, rate=rate, on_done=lambda _: progress.advance(task))
+        return work.run(plan, rate=rate, stopping=stopping, on_done=lambda _: progress.advance(task))
 
 
 def _make_filter(

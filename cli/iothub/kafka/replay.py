@@ -57,13 +57,23 @@ class ReplayResult:
 
 
 class Replayer:
-    """Sends replays of one dead-letter topic, at most ``rate`` a second; ``on_done`` is told of each."""
+    """Sends replays of one dead-letter topic, at most ``rate`` a second.
+
+    ``stopping`` is asked whether to go on, ``on_done`` is told of each.
+    """
 
     def __init__(
-        self, kafka: Kafka, dlq_topic: str, *, rate: float, on_done: Callable[[Replay], None] = lambda replay: None
+        self,
+        kafka: Kafka,
+        dlq_topic: str,
+        *,
+        rate: float,
+        stopping: Callable[[], bool] = lambda: False,
+        on_done: Callable[[Replay], None] = lambda replay: None,
     ) -> None:
         self._marks_topic = name_marks_topic(dlq_topic)
         self._rate = rate
+        self._stopping = stopping
         self._on_done = on_done
         self._producer = _make_producer(kafka)
         self._open = 0
@@ -71,7 +81,7 @@ class Replayer:
         self.result = ReplayResult()
 
     def run(self, replays: Iterable[Replay]) -> ReplayResult:
-        """Send ``replays`` and wait for all that is on its way, even where the caller is interrupted."""
+        """Send ``replays`` until told to stop, and wait for all that is on its way."""
         began, number = time.monotonic(), 0
         try:
             for replay in replays:
@@ -93,6 +103,8 @@ class Replayer:
         """Serve deliveries until it is time for the next one and there is room for it."""
         while True:
             self._write_marks()
+            if self._stopping():
+                self.result.stopped = self.result.stopped or "stopped"
             left = until - time.monotonic()
             if self.result.stopped is not None or (left <= 0 and self._open < WINDOW):
                 self._producer.poll(0)

@@ -43,10 +43,12 @@ class LetterReplay:
         """Read the dead letters and return what a replay will do."""
         return build_plan(self.decide())
 
-    def run(self, plan: ReplayPlan, *, rate: float, on_done: Callable[[Replay], None]) -> ReplayResult:
+    def run(
+        self, plan: ReplayPlan, *, rate: float, stopping: Callable[[], bool], on_done: Callable[[Replay], None]
+    ) -> ReplayResult:
         """Read them again and replay those of ``plan``, not what has died since."""
         make_marks_topic(self._kafka, self._topic)
-        replayer = Replayer(self._kafka, self._topic, rate=rate, on_done=on_done)
+        replayer = Replayer(self._kafka, self._topic, rate=rate, stopping=stopping, on_done=on_done)
         replayer.take_back(find_stale_marks(self._kafka, self._topic, self._marks))
         return replayer.run(
             decision
