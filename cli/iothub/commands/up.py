@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from iothub.hub.events import Event
+from iothub.hub.events import Event, format_now
 from iothub.options import DEFAULT_NAME, NameOption, OutputOption
 from iothub.terminal import OutputFormat, Terminal
 
@@ -87,7 +89,13 @@ def up(
     )
 
     def show(event: Event) -> None:
-        document = {"kind": event.kind, "subject": event.subject, "message": str(event)}
-        terminal.emit(document, str(event))
+        document = {"time": format_now(), "kind": event.kind, "subject": event.subject, "message": str(event)}
+        try:
+            terminal.emit(document, str(event))
+        except OSError:
+            # Nobody reads any more: the terminal is closed, or the program behind the pipe has ended.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            hub.ask_to_end()
 
-    asyncio.run(run_hub(Hub(options, report=show)))
+    hub = Hub(options, report=show)
+    asyncio.run(run_hub(hub))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 
 class Event(str):
@@ -19,6 +20,11 @@ class Event(str):
         event.kind = kind
         event.subject = subject
         return event
+
+
+def format_now() -> str:
+    """Return the time, in UTC, as events bear it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Report = Callable[[Event], None]

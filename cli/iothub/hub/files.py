@@ -7,22 +7,22 @@ file and line. What a file no longer holds goes, as with ``kubectl apply --prune
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from watchfiles import Change, awatch
 
-from iothub.errors import ManifestProblem
+from iothub.errors import CliError, ManifestProblem
 from iothub.hub.containers import SECRETS
 from iothub.hub.events import Event, Report
 from iothub.hub.objects import ObjectStore
 from iothub.hub.workloads import apply_object, delete_consumer
-from iothub.manifests.checks import check_document, parse_document
+from iothub.manifests.checks import Problem, check_document, parse_document
+from iothub.manifests.config_maps import gather_config_maps
 from iothub.manifests.defaults import apply_defaults
 from iothub.manifests.documents import STDIN, SUFFIXES, Document, find_files, load_documents
+from iothub.manifests.neighbours import check_documents, check_helper
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, Manifest
 from telemetry_operator.naming import KIND, Key
 
@@ -42,13 +42,6 @@ class ObjectId(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True)
-class _Entry:
-    document: Document
-    body: Manifest
-    """As the files have it, in its namespace; for a handler's file beside the manifest, the ConfigMap made of it."""
-
-
 class Files:
     """What the files say, and what of it was applied to ``store``."""
 
@@ -59,6 +52,9 @@ class Files:
         self._good: dict[Path, list[Document]] = {}
         self._problems: dict[Path, tuple[str, ...]] = {}
         self._applied: dict[ObjectId, Manifest] = {}
+        self._warnings: tuple[str, ...] = ()
+        self._told: frozenset[str] = frozenset()
+        self._make_topics: Callable[[Iterable[str]], None] | None = None
 
     def load(self) -> None:
         """Read and check everything for the first time. Raises ManifestProblem with the first thing that can't work."""
@@ -70,15 +66,27 @@ class Files:
                 raise ManifestProblem(problems[0] + more)
             self._good[path] = documents
         self._collect()
+        self._warnings = self._find_warnings()
+
+    async def make_topics_with(self, make: Callable[[Iterable[str]], None]) -> None:
+        """Have ``make`` (which may block) make what the files read and write, now and before each later change.
+
+        For a Kafka that makes topics by their first use only: on any other a missing topic is the operator's to tell.
+        """
+        self._make_topics = make
+        await asyncio.to_thread(make, self.find_topics())
 
     def apply(self) -> list[str]:
         """Bring the store to what the files say. Returns the names of the objects that came, changed or went."""
         wanted = self._collect()
-        changed = [one for one, entry in wanted.items() if self._applied.get(one) != entry.body]
+        for warning in (warning for warning in self._warnings if warning not in self._told):
+            self._tell(warning, "warning", self._paths[0])
+        self._told = frozenset(self._warnings)
+        changed = [one for one, body in wanted.items() if self._applied.get(one) != body]
         gone = [one for one in self._applied if one not in wanted]
         # What consumers refer to comes before them, and goes after them.
         for one in sorted(changed, key=lambda one: one.kind == KIND):
-            self._apply_one(one, wanted[one].body)
+            self._apply_one(one, wanted[one])
         for one in sorted(gone, key=lambda one: one.kind != KIND):
             self._remove(one)
         return [*(one.name for one in changed), *(one.name for one in gone)]
@@ -86,7 +94,7 @@ class Files:
     def find_topics(self) -> tuple[str, ...]:
         """Return the topics that the loaded TelemetryConsumers read and write."""
         topics: list[str] = []
-        for document in (document for documents in self._good.values() for document in documents):
+        for document in self._documents():
             if document.is_consumer:
                 consumer = parse_document(document)
                 topics += [*consumer.spec.topics, consumer.output_topic or "", consumer.dead_letter_topic or ""]
@@ -117,8 +125,10 @@ class Files:
         before = dict(self._problems)
         await asyncio.to_thread(self._reload)
         try:
+            if self._make_topics is not None:
+                await self.make_topics_with(self._make_topics)
             changed = self.apply()
-        except ManifestProblem as error:
+        except (CliError, OSError) as error:
             self._tell(str(error), "error", self._paths[0])
             return
         for path, problems in self._problems.items():
@@ -154,37 +164,41 @@ class Files:
             else:
                 self._problems.pop(path, None)
                 self._good[path] = documents
+        self._warnings = self._find_warnings()
 
     def _check(self, documents: Iterable[Document]) -> tuple[str, ...]:
-        found: list[str] = []
+        found: list[Problem] = []
         for document in documents:
             if document.is_consumer:
                 old = self._store.get(CONSUMERS, document.namespace, document.name)
-                found += [str(problem) for problem in check_document(document, old=old) if not problem.warning]
-            elif not document.name:
-                found.append(f"{document.path}:{document.line}: metadata.name: Required value: write the object's name")
-        return tuple(found)
+                found += check_document(document, old=old)
+            else:
+                found += check_helper(document)
+        return tuple(str(problem) for problem in found if not problem.warning)
 
-    def _collect(self) -> dict[ObjectId, _Entry]:
-        """Return the objects of all good files. Raises ManifestProblem where two files have the same."""
-        wanted: dict[ObjectId, _Entry] = {}
-        for documents in self._good.values():
-            for document in documents:
-                one = ObjectId(document.kind, document.namespace, document.name)
-                if one in wanted:
-                    first = wanted[one].document
-                    raise ManifestProblem(
-                        f"{document.path}:{document.line}: {one.kind} {one.name} is also in {first.path}:{first.line}; "
-                        "remove one of the two"
-                    )
-                wanted[one] = _Entry(document, _place(document.body, document.namespace))
-        for entry in list(wanted.values()):
-            built = build_handler_config_map(entry.document)
-            if built is not None:
-                wanted.setdefault(
-                    ObjectId("ConfigMap", entry.document.namespace, built["metadata"]["name"]),
-                    _Entry(entry.document, built),
-                )
+    def _find_warnings(self) -> tuple[str, ...]:
+        # Where a handler's file is missing, the operator says so itself.
+        problems = check_documents(self._documents())
+        return tuple(str(one) for one in problems if one.warning and one.field == "spec.groupId")
+
+    def _documents(self) -> list[Document]:
+        return [document for documents in self._good.values() for document in documents]
+
+    def _collect(self) -> dict[ObjectId, Manifest]:
+        """Return the objects of all good files, those included that are made of files beside them.
+
+        Raises ManifestProblem where two files have the same object.
+        """
+        documents = self._documents()
+        for problem in check_documents(documents):
+            if not problem.warning:
+                raise ManifestProblem(f"{problem}; remove one of the two")
+        wanted = {
+            ObjectId(document.kind, document.namespace, document.name): _place(document.body, document.namespace)
+            for document in documents
+        }
+        for body in gather_config_maps(documents):
+            wanted[ObjectId("ConfigMap", body["metadata"]["namespace"], body["metadata"]["name"])] = body
         return wanted
 
     def _apply_one(self, one: ObjectId, body: Manifest) -> None:
@@ -203,26 +217,6 @@ class Files:
 
     def _tell(self, sentence: str, kind: str, path: Path) -> None:
         self._report(Event(sentence, kind=kind, subject=str(path)))
-
-
-def build_handler_config_map(document: Document) -> Manifest | None:
-    """Return the ConfigMap of a handler whose file lies beside its manifest, None where there is no such file."""
-    spec = document.body.get("spec")
-    handler = spec.get("handler") if isinstance(spec, dict) else None
-    source = handler.get("configMap") if isinstance(handler, dict) else None
-    if not document.is_consumer or not isinstance(source, dict):
-        return None
-    key = str(source.get("key", ""))
-    try:
-        content = (document.path.parent / key).read_bytes()
-    except OSError:
-        return None
-    metadata = {"name": source["name"], "namespace": document.namespace}
-    body: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
-    try:
-        return body | {"data": {key: content.decode()}}
-    except UnicodeDecodeError:
-        return body | {"binaryData": {key: base64.b64encode(content).decode()}}
 
 
 def _place(body: Manifest, namespace: str) -> Manifest:

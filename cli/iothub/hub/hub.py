@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -238,7 +239,7 @@ class Hub:
         for limit in server.limits:
             self._tell(limit, "limit", "kafka")
         if server.in_memory:
-            await asyncio.to_thread(touch_topics, bootstrap, self._files.find_topics())
+            await self._files.make_topics_with(partial(touch_topics, bootstrap))
         else:
             await asyncio.to_thread(make_topics, bootstrap, build_hub_topics())
         self._tell(f"Kafka is at {bootstrap}", "ready", "kafka")
@@ -329,7 +330,10 @@ class Hub:
         groups = list_groups(self._store)
         if self._state is not None and self._state.groups != groups:
             self._state = self._state.model_copy(update={"groups": groups})
-            write_state(self._state)
+            try:
+                write_state(self._state)
+            except OSError as error:
+                self._tell(f"{self.folder.state} can't be written: {error.strerror}", "failed")
 
     def _answer_get(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"consumers": self.consumers(), "parts": [asdict(part) for part in self.parts()]}
@@ -348,6 +352,11 @@ class Hub:
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._background.add(task)
+        task.add_done_callback(self._see_end)
+
+    def _see_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tell(f"a part of the hub's own has ended: {type(error).__name__}: {error}", "failed")
 
     def _tell(self, sentence: str, kind: str, subject: str = "hub") -> None:
         self._report(Event(sentence, kind=kind, subject=subject))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import Literal
 
 from iothub.errors import StartFailed
 from iothub.hub.events import Event, Report
 from iothub.hub.folder import Folder
+from iothub.hub.threads import run_on_own_thread
 from iothub.servers.kafka import USUAL_PORT, find_problem, prepare_kafka
 from iothub.servers.mock_kafka import prepare_mock
 from iothub.servers.server import KafkaServer
@@ -23,12 +24,12 @@ async def choose_kafka(folder: Folder, choice: KafkaChoice, port: int | None, re
         return _use_mock(folder, port, report, "as --kafka mock says")
     data = folder.data / _KAFKA
     if choice == "auto":
-        problem = await asyncio.to_thread(find_problem)
+        problem = await run_on_own_thread(find_problem)
         if problem is not None:
             return _use_mock(folder, port, report, problem)
     report(Event("preparing Apache Kafka (the first time its jars are fetched)", kind="preparing", subject="kafka"))
     try:
-        server = await asyncio.to_thread(prepare_kafka, data, port=port, log=folder.part_log("kafka-format"))
+        server = await run_on_own_thread(partial(prepare_kafka, data, port=port, log=folder.part_log("kafka-format")))
     except StartFailed as error:
         if choice == "apache" or port is not None or data.exists():
             raise  # what it holds, or what was asked for, is not to be had from another

@@ -189,20 +189,23 @@ class _PodRun:
             await self._wait_for_next_try(container, waits, why or f"it ended with exit code {code}")
 
     async def _launch(self, container: Manifest, waits: Waits) -> tuple[Process, Path, datetime]:
-        launch = await self._prepare(container)
-        waits.started()
-        self._process = Process(launch, self._machine.notes)
-        began = datetime.now(UTC)
-        self._change(self._container(container).to(Running(began)))
-        return self._process, launch.log, began
-
-    async def _prepare(self, container: Manifest) -> Launch:
         while True:
             try:
-                return self._build_launch(container)
+                launch = self._build_launch(container)
+                process = self._process = Process(launch, self._machine.notes)
             except ConfigProblem as problem:
-                self._change(self._container(container).to(Waiting("CreateContainerConfigError", str(problem))))
+                waiting = Waiting("CreateContainerConfigError", str(problem))
+            except OSError as error:
+                # The disk is full, for example: what is wrong may pass.
+                waiting = Waiting("CreateContainerError", f"{error.filename or self._folder}: {error.strerror}")
+            else:
+                break
+            self._change(self._container(container).to(waiting))
             await asyncio.sleep(CONFIG_LOOK_SECONDS)
+        waits.started()
+        began = datetime.now(UTC)
+        self._change(self._container(container).to(Running(began)))
+        return process, launch.log, began
 
     def _build_launch(self, container: Manifest) -> Launch:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -277,7 +280,9 @@ class _PodRun:
 
     def _end(self, container: Manifest, code: int, log: Path, began: datetime) -> None:
         self._process = None
-        said = (self._folder / f"{container['name']}.last-words").read_text("utf-8", "replace")
+        said = ""
+        with suppress(OSError):
+            said = (self._folder / f"{container['name']}.last-words").read_text("utf-8", "replace")
         if not said and code != 0:
             said = read_tail(log)  # FallbackToLogsOnError
         ended = Terminated(code, said, began, datetime.now(UTC))

@@ -1,26 +1,26 @@
 """A process of the hub: a group of its own, its output in one log, and an end that can't be missed.
 
-It gets SIGTERM when the hub dies without a word, where the kernel knows how (Linux). What that misses,
+It gets SIGTERM when the hub dies without a word, where the kernel and ``setpriv`` know how (Linux). What that misses,
 `iothub.hub.leftovers` ends before the next start.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
+import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from iothub.hub.folder import begin_log
 from iothub.hub.leftovers import Notes
+from iothub.hub.threads import run_on_own_thread
 
-_PR_SET_PDEATHSIG = 1
 _OURS = ("KAFKA_", "CONSUMER_", "INGESTION_", "MQTT_", "TOPICS_", "OPERATOR_", "LOG_", "HTTP_PORT", "TERMINATION_LOG")
 """Variables that mean something to what we start: they are the hub's to set, not the terminal's."""
 
@@ -57,14 +57,13 @@ class Process:
         self._notes = notes
         with launch.log.open("ab") as output:
             self._popen = subprocess.Popen(  # noqa: S603
-                list(launch.command),
+                [*_find_tie(), *launch.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(launch.environment),
                 cwd=launch.folder,
                 start_new_session=True,
-                preexec_fn=_tie_to_us,  # noqa: PLW1509  # one prepared system call, nothing that takes a lock
             )
         notes.add(launch.name, self.pid)
         self._waiting = asyncio.get_running_loop().create_task(self._wait())
@@ -106,14 +105,17 @@ class Process:
                 os.killpg(self.pid, number)
 
     async def _wait(self) -> int:
-        if hasattr(os, "pidfd_open"):
-            await _wait_for_descriptor(os.pidfd_open(self.pid))
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            # Not Linux, or an old one.
+            code = await run_on_own_thread(self._popen.wait)
+        else:
+            await _wait_for_descriptor(descriptor)
             # What it has started goes with it; it is not reaped yet, so the group's id is still its own.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             code = self._popen.wait()
-        else:
-            code = await asyncio.to_thread(self._popen.wait)
         self._notes.remove(self.pid)
         return code if code >= 0 else 128 - code
 
@@ -129,16 +131,12 @@ async def _wait_for_descriptor(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _prepare_tie() -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    number = int(signal.SIGTERM)
-
-    def tie() -> None:
-        prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-
-    return tie
-
-
-_tie_to_us = _prepare_tie()
+@cache
+def _find_tie() -> tuple[str, ...]:
+    """Return what has a program told by the kernel when we are gone. The kernel's "we" is the thread that starts it."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return ()
+    # Not every setpriv knows how: busybox has a smaller one.
+    asked = subprocess.run([setpriv, "--help"], capture_output=True, check=False)  # noqa: S603
+    return (setpriv, "--pdeathsig", "TERM", "--") if b"--pdeathsig" in asked.stdout else ()

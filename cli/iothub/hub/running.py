@@ -28,7 +28,7 @@ async def run_hub(hub: Hub) -> None:
         stopping = True
         hub.ask_to_end()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end)
     try:
         await hub.start()
