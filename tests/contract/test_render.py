@@ -1,0 +1,69 @@
+"""``iothub render`` is what a cluster gets: from the operator at work, and with the chart's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.kubectl import Kubectl
+from contract.operator_process import Operator
+from contract.samples import manifest
+from iothub.manifests.documents import Document, parse_documents
+from iothub.manifests.render import build_chart_variables, build_settings, render_documents
+from iothub.manifests.yaml_writing import write_yaml
+from support.waiting import wait_until
+from unit.charts.render import NAMESPACE, render
+
+SPECS: dict[str, dict[str, Any]] = {
+    "least": {},
+    "paused": {"paused": True, "topics": ["a", "b"], "groupId": "a $(b)"},
+    "placed": {
+        "handler": {"class": "C", "configMap": {"name": "code", "key": "h.py"}, "options": {"level": "$$"}},
+        "env": [{"name": "A", "value": "1"}],
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "podAnnotations": {"example.com/number": "1"},
+        "resources": {"limits": {"cpu": 2}},
+        "replicas": 2,
+    },
+}
+CODE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"h.py": "class C: ...\n"}}
+
+
+def read(*bodies: dict[str, Any]) -> list[Document]:
+    return parse_documents(write_yaml(bodies).encode(), Path("a.yaml"))
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("name", SPECS)
+def test_kubectl_finds_no_difference_to_what_the_operator_made(
+    kubectl: Kubectl, operator: Operator, apply: Callable[..., str], name: str
+) -> None:
+    """Given a TelemetryConsumer at work, when what is rendered of it is compared by kubectl, then nothing differs."""
+    assert operator.ask("/readyz") == 200
+    kubectl.apply(CODE)
+    apply(name, SPECS[name])
+    wait_until(lambda: kubectl.get("deployment", name) is not None, what="the Deployment")
+    settings = build_settings(
+        {
+            "OPERATOR_WORKER_IMAGE": "iot-hub/worker:there-is-none",
+            "OPERATOR_WORKER_IMAGE_PULL_POLICY": "Never",
+            "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
+        }
+    )
+    body = manifest(name, SPECS[name], namespace=kubectl.namespace)
+    config_map = {**CODE, "metadata": {"name": "code", "namespace": kubectl.namespace}}
+    rendered = write_yaml(render_documents(read(body, config_map), settings))
+    diff = ("diff", "--server-side", "--force-conflicts", "-f", "-")
+    assert kubectl.run(*diff, stdin=rendered) == ""
+    with pytest.raises(RuntimeError):
+        kubectl.run(*diff, stdin=rendered.replace("kafka:9092", "kafka:9093"))
+
+
+def test_its_settings_are_the_charts() -> None:
+    """Given the chart as it is installed by default, then its operator hands on what is rendered here."""
+    environment = render(release="hub").pod("Deployment/hub-operator").environment
+    for name, value in build_chart_variables("hub", NAMESPACE).items():
+        assert environment[name] == value, name
