@@ -30,7 +30,7 @@ class _Run:
     def wait_until(self, deadline: float) -> tuple[Finding, ...]:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            return (Finding.wrong(self.check.name, f"it does not answer within {self.check.seconds:.0f} s"),)
+            return (Finding.wrong(self.check.name, f"it does not answer within {self.check.seconds:g} s"),)
         return self._findings
 
     def _run(self) -> None:
