@@ -14,11 +14,12 @@ from iothub.resources import find_resource
 from telemetry_operator import naming
 
 _PARTS = {
-    "kafka": "Kafka, unless the release uses one elsewhere",
-    "mqtt": "the MQTT broker, unless the release uses one elsewhere",
-    "ingestion": "ingestion: nothing brings devices' messages into Kafka",
-    "operator": "the operator: unless another release's serves this namespace, TelemetryConsumers stay as they are",
+    "kafka": "it uses a Kafka elsewhere",
+    "mqtt": "it uses an MQTT broker elsewhere",
+    "ingestion": "nothing brings devices' messages into Kafka",
+    "operator": "TelemetryConsumers run only where another release's operator serves this namespace",
 }
+"""The parts of a release, and what follows where it has none."""
 _UPGRADE = "helm upgrade with this version's chart, or: kubectl apply --server-side -f crds/"
 _ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing"})
 
@@ -73,9 +74,9 @@ def _paths(schema: Mapping[str, Any], path: str) -> Iterator[str]:
 
 def judge_pods(release: Release) -> Iterator[Finding]:
     """Whether every part of the release has pods, and they are ready."""
-    for part, lack in _PARTS.items():
+    for part, follows in _PARTS.items():
         if not release.pods_of(part):
-            yield Finding.missing(part, "no pod", f"the release has no {lack}")
+            yield Finding.missing(part, "the release has none", follows)
     for pod in release.pods:
         # A Job's pod that is done has done its work.
         if pod["status"].get("phase") != "Succeeded":

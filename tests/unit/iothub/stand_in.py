@@ -35,7 +35,8 @@ if failure.exists():
     sys.exit(failure.read_text())
 answers = json.loads((here / "objects.json").read_text())
 if words[1] in answers["found"]:
-    print(json.dumps(answers["found"][words[1]]))
+    found = answers["found"][words[1]]
+    print("" if found is None else json.dumps(found))
     sys.exit()
 selector = words[words.index("--selector") + 1] if "--selector" in words else ""
 pairs = [pair.split("=") for pair in selector.split(",") if "=" in pair and "!=" not in pair]
@@ -50,7 +51,10 @@ print(json.dumps({{"items": items}}))
 
 @dataclass
 class KubectlStandIn:
-    """The program in a folder of its own, to be put on the PATH."""
+    """The program in a folder of its own, to be put on the PATH.
+
+    ``listed`` are the objects of a kind, ``found`` the one of a kind that it has, or None.
+    """
 
     folder: Path
     listed: dict[str, list[Any]] = field(default_factory=dict)
