@@ -97,6 +97,7 @@ class HubStage:
         except asyncio.CancelledError:
             if not self._hub.was_asked_to_end:
                 raise
+            self._clean_up()
             return None
         self._is_open = True
         state = self._hub.state
@@ -116,8 +117,7 @@ class HubStage:
         if not self._is_open:
             return
         await self._hub.stop()
-        if not self._keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._clean_up()
 
     def stop_opening(self) -> None:
         """End the hub's start."""
@@ -127,6 +127,10 @@ class HubStage:
     def list_consumers(self, groups: Mapping[str, GroupFacts]) -> tuple[ConsumerLine, ...]:
         """Return the hub's TelemetryConsumers."""
         return tuple(build_consumer_line(body, groups) for body in self._hub.consumers())
+
+    def _clean_up(self) -> None:
+        if not self._keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _note(self, event: Event) -> None:
         if event.kind == "limit":
