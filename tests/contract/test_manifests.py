@@ -21,7 +21,7 @@ from iothub.manifests.defaults import apply_defaults
 from iothub.manifests.documents import Document, parse_documents
 
 # The first line of kubectl for one complaint, and each line for several.
-_INVALID = re.compile(r'^(?:The TelemetryConsumer "[^"]*" is invalid: |\* )(?P<complaint>\S.*)$', re.MULTILINE)
+_INVALID = re.compile(r'^(?:The \w+ "[^"]*" is invalid: |\* )(?P<complaint>\S.*)$', re.MULTILINE)
 _STRICT = re.compile(r'strict decoding error: (?P<fields>unknown field ".*)$', re.MULTILINE)
 
 

@@ -10,11 +10,14 @@ from iothub.manifests.crd import Schema, load_crd
 from iothub.manifests.schema import prune
 
 
-def apply_defaults(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``body`` as the API server would keep it: defaults written out, unknown fields and empty nulls gone."""
-    schema = load_crd().schema
-    kept: dict[str, Any] = copy.deepcopy(prune(dict(body), schema))
-    _default(kept, schema)
+def apply_defaults(body: Mapping[str, Any], schema: Schema | None = None) -> dict[str, Any]:
+    """Return ``body`` as the API server would keep it: defaults written out, unknown fields and empty nulls gone.
+
+    ``schema`` is the TelemetryConsumer's where none is given.
+    """
+    known = load_crd().schema if schema is None else schema
+    kept: dict[str, Any] = copy.deepcopy(prune(dict(body), known))
+    _default(kept, known)
     return kept
 
 
