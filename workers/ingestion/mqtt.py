@@ -12,26 +12,25 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import structlog
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingestion import paho_strings
+from ingestion import mqtt_client
 from ingestion.acks import AckWindow, Ticket
 from ingestion.intake import Intake
+from ingestion.protocol import MQTT_5, ProtocolChoice
 from ingestion.record import DeviceTemplate, build_mqtt_record
 from ingestion.settings import IngestionSettings, MqttSettings
 from producers.config import ProducerConfig
 from telemetry import metrics
-from telemetry.errors import ConfigurationError, DeliveryError, FatalKafkaError
+from telemetry.errors import DeliveryError, FatalKafkaError
 from telemetry.health import HealthServer
 from telemetry.kafka_config import find_unknown_variables
 from telemetry.process import ProcessSettings, find_version, run_process
@@ -46,6 +45,9 @@ _STUCK = 30.0
 """Seconds without a delivery after which messages that wait for one show in the readiness."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _ANSWER = 3.0
+_UNSUPPORTED_VERSION = 0x84
+"""What paho makes of a refusal of the protocol version, in whichever version the broker words it."""
+_KEEPALIVE_TIMEOUT = 0x8D
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +59,10 @@ class MqttIngestion:
         self._settings = settings
         self._intake = intake
         self._template = DeviceTemplate(settings.device_template)
+        self._choice = ProtocolChoice(settings.protocol)
         self._client = self._make_client()
+        self._is_accepted: bool | None = None
+        """What the broker has said to this connection's CONNECT; None while it has said nothing."""
         self._acks = AckWindow(self._send_puback)
         self._stop = threading.Event()
         self._subscribed = False
@@ -116,18 +121,21 @@ class MqttIngestion:
             raise FatalKafkaError(self._intake.fatal_error)
         if self._redelivery is not None:
             self._reconnect_for_redelivery(self._redelivery)
+        elif self._version != self._choice.version:
+            self._change_protocol()
         elif self._subscribed and self._turned - self._marked > self._mark_every:
             self._publish_mark()
 
     def _connect(self) -> None:
-        settings = self._settings
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = settings.session_expiry_seconds
-        properties.ReceiveMaximum = settings.receive_maximum
-        self._client.connect_async(
-            settings.host, settings.port, settings.keepalive_seconds, clean_start=False, properties=properties
-        )
-        self._client.loop_start()
+        mqtt_client.start_connecting(self._client, self._settings)
+
+    def _change_protocol(self) -> None:
+        """Come back with the other version of MQTT. Raises ConfigurationError where it can't do what is asked for."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._acks.close()
+        self._client = self._make_client()
+        self._connect()
 
     def _reconnect_for_redelivery(self, why: str) -> None:
         """Leave the connection and come back: the broker sends again what was never acknowledged, and only then."""
@@ -151,13 +159,10 @@ class MqttIngestion:
         self._intake.flush(_LAST_FLUSH)
         if self._client.is_connected() and not shared_out:
             self._wait_until_broker_has_our_acks()
-        properties = None
-        if drained and not len(self._acks):
-            # This replica may never come back: a session left behind would keep its share of the messages.
-            properties = Properties(PacketTypes.DISCONNECT)
-            properties.SessionExpiryInterval = 0
-        log.info("leaving", unacknowledged=len(self._acks), session="ended" if properties else "kept")
-        self._client.disconnect(properties=properties)
+        # This replica may never come back: a session left behind would keep its share of the messages.
+        ends_session = drained and not len(self._acks)
+        log.info("leaving", unacknowledged=len(self._acks), session="ended" if ends_session else "kept")
+        mqtt_client.disconnect(self._client, ends_session=ends_session)
 
     def _wait_until_broker_has_our_acks(self) -> None:
         """Ask for an answer behind the last PUBACK, and read on until it comes.
@@ -165,8 +170,13 @@ class MqttIngestion:
         The broker works in order. Closing the connection with its next messages unread would reset it, and take the
         last acknowledgements along: their messages would come again.
         """
+        if self._version != MQTT_5:
+            # A subscription would be sent the retained messages once more.
+            with suppress(RuntimeError):  # raised where the connection is lost meanwhile
+                mqtt_client.publish_mark(self._client, self._settings).wait_for_publish(_ANSWER)
+            return
         self._suback.clear()
-        self._subscribe()
+        mqtt_client.subscribe(self._client, self._settings)
         self._suback.wait(_ANSWER)
 
     def _drain(self) -> bool:
@@ -187,18 +197,8 @@ class MqttIngestion:
     # --- paho's thread ---
 
     def _make_client(self) -> Client:
-        settings = self._settings
-        paho_strings.install()
-        client = Client(CallbackAPIVersion.VERSION2, settings.client_id, protocol=MQTTv5, manual_ack=True)
-        if settings.username is not None:
-            password = settings.password.get_secret_value() if settings.password else None
-            client.username_pw_set(settings.username, password)
-        if settings.tls_ca is not None:
-            try:
-                client.tls_set(ca_certs=settings.tls_ca)
-            except OSError as error:
-                raise ConfigurationError(f"MQTT_TLS_CA: can't read {settings.tls_ca}: {error}") from error
-        client.reconnect_delay_set(1, 30)
+        self._version = self._choice.version
+        client = mqtt_client.make_client(self._settings, self._version)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
@@ -211,21 +211,22 @@ class MqttIngestion:
     def _on_connect(
         self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        self._is_accepted = not reason.is_failure
         if reason.is_failure:
+            if reason.value == _UNSUPPORTED_VERSION:
+                self._choice.note_refusal()
             self._problem = f"the broker refuses the connection: {reason}"
-            log.error("connection refused", reason=str(reason))
+            log.error("connection refused", reason=str(reason), protocol=self._version)
             return
         self._problem = "connected, not subscribed yet"
         limits = properties.json() if properties is not None else {}
-        log.info("connected", session_present=flags.session_present, limits=limits)
-        # Also with a session: one that the broker forgot has lost its subscriptions.
-        self._subscribe()
-
-    def _subscribe(self) -> None:
-        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-        self._client.subscribe([(topic_filter, options) for topic_filter in self._settings.filters])
+        log.info("connected", session_present=flags.session_present, protocol=self._version, limits=limits)
+        if self._choice.note_acceptance():
+            # Also with a session: one that the broker forgot has lost its subscriptions.
+            mqtt_client.subscribe(client, self._settings)
 
     def _on_connect_fail(self, client: Client, userdata: Any) -> None:
+        self._choice.note_unreachable()
         self._problem = f"can't reach the broker at {self._settings.host}:{self._settings.port}"
         log.warning("can't reach the broker", host=self._settings.host, port=self._settings.port)
 
@@ -257,13 +258,8 @@ class MqttIngestion:
     def _publish_mark(self) -> None:
         """Say, retained, that the session exists. It expires before the session can, and is refreshed until then."""
         self._marked = time.monotonic()
-        if self._settings.ordinal > 0:
-            return
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.MessageExpiryInterval = self._settings.session_expiry_seconds
-        self._client.publish(
-            self._settings.ready_topic, self._settings.client_id, qos=1, retain=True, properties=properties
-        )
+        if self._settings.ordinal == 0:
+            mqtt_client.publish_mark(self._client, self._settings)
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         with self._taking_lock:
@@ -306,6 +302,15 @@ class MqttIngestion:
     ) -> None:
         self._subscribed = False
         self._problem = f"disconnected from the broker: {reason}"
+        was_accepted, self._is_accepted = self._is_accepted, None
+        if reason.value == 0 and not flags.is_disconnect_packet_from_server:
+            return  # we have left it
+        if was_accepted:
+            self._choice.note_end()
+        elif was_accepted is None and reason.value == _KEEPALIVE_TIMEOUT:
+            self._problem = "the broker does not answer; if it speaks only MQTT 3.1.1, set MQTT_PROTOCOL to that"
+        elif was_accepted is None:
+            self._choice.note_close()
         if not self._stop.is_set():
             log.warning("disconnected", reason=str(reason))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ingestion.protocol import Protocol
 from ingestion.topic_filters import check_filter, compile_filter
 from telemetry.names import TOPIC_DLQ, TOPIC_RAW, TopicName
 from telemetry.settings import split_commas
@@ -46,6 +47,9 @@ class MqttSettings(BaseSettings):
     """The user's password."""
     tls_ca: str | None = None
     """Path of the certificates that the broker's is checked against; setting it turns TLS on."""
+    protocol: Protocol = "auto"
+    """Version of MQTT: ``5``, ``3.1.1``, or ``auto``, which is 5 unless the broker refuses it. A broker that does not
+    answer a CONNECT of MQTT 5 at all has to be named ``3.1.1``."""
     client_id: str = Field(default="iot-hub-ingestion", min_length=1, max_length=128)
     """Names the session at the broker, so it must stay the same over restarts: the pod's name in a StatefulSet."""
     topics: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)] = ("telemetry/+",)
@@ -96,6 +100,14 @@ class MqttSettings(BaseSettings):
     def _password_has_user(self) -> MqttSettings:
         if self.password is not None and self.username is None:
             raise ValueError("MQTT_PASSWORD is set, MQTT_USERNAME is not: set both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _protocol_can_share(self) -> MqttSettings:
+        if self.protocol == "3.1.1" and self.share_group is not None:
+            raise ValueError(
+                "MQTT_SHARE_GROUP is set, and MQTT_PROTOCOL is 3.1.1, which has no shared subscriptions: leave one out"
+            )
         return self
 
     @property

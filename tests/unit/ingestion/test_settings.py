@@ -26,6 +26,7 @@ MQTT = [
     Case("MQTT_USERNAME", "ingestion", "ingestion"),
     Case("MQTT_PASSWORD", "hunter2", "hunter2"),
     Case("MQTT_TLS_CA", "/etc/ca.crt", "/etc/ca.crt"),
+    Case("MQTT_PROTOCOL", "3.1.1", "3.1.1", ("4", "3.1", "v5")),
     Case("MQTT_CLIENT_ID", "hub-ingestion-mqtt-0", "hub-ingestion-mqtt-0", ("x" * 129,)),
     Case("MQTT_TOPICS", "a/+, b/#", ("a/+", "b/#"), (",", "a/b+", "a/#/b", "a/+,b#")),
     Case(
@@ -97,6 +98,7 @@ class TestMqtt:
             "username": None,
             "password": None,
             "tls_ca": None,
+            "protocol": "auto",
             "client_id": "iot-hub-ingestion",
             "topics": ("telemetry/+",),
             "device_template": "telemetry/{device}",
@@ -112,6 +114,11 @@ class TestMqtt:
         with pytest.raises(
             ConfigurationError, match=r"MQTT_READY_TOPIC 'iot-hub/ingestion/ready'.*'iot-hub/#' of MQTT_TOPICS"
         ):
+            load_settings(MqttSettings)
+
+    def test_a_version_that_can_t_share_is_refused_with_both_names(self, environment: SetVariables) -> None:
+        environment({"MQTT_PROTOCOL": "3.1.1", "MQTT_SHARE_GROUP": "hub"})
+        with pytest.raises(ConfigurationError, match=r"^MQTT_SHARE_GROUP is set, and MQTT_PROTOCOL is 3\.1\.1"):
             load_settings(MqttSettings)
 
     def test_a_shared_subscription_names_its_group_before_each_filter(self, environment: SetVariables) -> None:
