@@ -29,17 +29,22 @@ def open_target(where: Where, terminal: Terminal, *, kafka: bool = True, mqtt: b
     ``kafka`` and ``mqtt`` say what is going to be used: on a cluster only that is forwarded, and the devices' account
     is read only with ``mqtt``.
     """
+    check_where(where)
     if where.context is None:
         yield find_local_target(where)
         return
-    if where.bootstrap_servers is not None:
-        raise UsageError("--context and --bootstrap-servers name two Kafkas: write one of them")
     # Only then: it takes the operator's names and a client of Kafka.
     from iothub.cluster import Needs, open_release  # noqa: PLC0415
 
     needs = Needs(kafka=kafka, mqtt=mqtt)
     with open_release(where.context, where.namespace, where.release, terminal, needs) as target:
         yield target
+
+
+def check_where(where: Where) -> None:
+    """Raise UsageError where two places are named."""
+    if where.context is not None and where.bootstrap_servers is not None:
+        raise UsageError("--context and --bootstrap-servers name two Kafkas: write one of them")
 
 
 def find_local_target(where: Where) -> Target:

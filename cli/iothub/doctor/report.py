@@ -19,7 +19,7 @@ from iothub.doctor.programs import program_checks
 from iothub.errors import CliError
 from iothub.hub.state import read_state
 from iothub.kubectl import find_kubectl
-from iothub.locate import find_local_target, open_target
+from iothub.locate import check_where, find_local_target, open_target
 from iothub.target import Where
 from iothub.terminal import Terminal, make_table
 
@@ -27,7 +27,11 @@ _COLOURS = {State.OK: "green", State.MISSING: "yellow", State.WRONG: "red"}
 
 
 def examine(where: Where, terminal: Terminal) -> Iterator[Section]:
-    """Yield a section after the other: the machine first, then what ``where`` names, as far as there is something."""
+    """Yield a section after the other: the machine first, then what ``where`` names, as far as there is something.
+
+    Raises UsageError where two places are named; everything else that is wrong is a finding.
+    """
+    check_where(where)
     with terminal.waiting("the programs of this machine"):
         findings = run_checks([*program_checks(), *machine_checks()])
     yield Section("this machine", findings)
