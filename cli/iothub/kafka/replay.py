@@ -29,6 +29,8 @@ _MESSAGE_TIMEOUT_MS = 30_000
 _LAST_SECONDS = 65.0
 """How long the end waits for what is on its way: a message's tries, and then its mark's."""
 _LONGEST_BLOCK = 0.1
+_CATCH_UP = 0.1
+"""A replay that is behind its rate by more than this, in seconds, does not make up for it by going faster."""
 
 _ITS_OWN_FAULT = frozenset(
     {
@@ -82,14 +84,14 @@ class Replayer:
 
     def run(self, replays: Iterable[Replay]) -> ReplayResult:
         """Send ``replays`` until told to stop, and wait for all that is on its way."""
-        began, number = time.monotonic(), 0
+        due = time.monotonic()
         try:
             for replay in replays:
-                self._wait(until=began + number / self._rate)
+                self._wait(until=due)
                 if self.result.stopped is not None:
                     break
                 self._send(replay)
-                number += 1
+                due = max(due, time.monotonic() - _CATCH_UP) + 1 / self._rate
         finally:
             self._finish()
         return self.result

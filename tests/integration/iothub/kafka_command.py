@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -79,6 +80,17 @@ def iothub_process(
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=20)
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """Yield both ends of a pseudo-terminal: ours, and the one for a process."""
+    ours, theirs = pty.openpty()
+    try:
+        yield ours, theirs
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 @contextmanager

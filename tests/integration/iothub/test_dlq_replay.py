@@ -90,7 +90,7 @@ def test_only_the_group_that_failed_sees_a_replay(
 def test_what_another_group_cannot_even_decode_is_none_of_its_business(
     kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Run, unique: Callable[[str], str]
 ) -> None:
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     producer.produce(topic, b"{", partition=0, headers=[("replay.group", b"somebody else")])
     producer.produce(topic, b"1", partition=0)
     producer.flush(10)
@@ -131,7 +131,7 @@ def test_what_the_validator_makes_of_a_replay_is_for_every_group(
     """Given a raw message that is replayed for the validator, then the groups of the clean topic handle it."""
     (clean,) = kafka.create_topics([unique("clean")], partitions=1)
     validators = unique("validators")
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     produce_letters(producer, dlq, [READING], topic=topic, consumer=validators)
     assert replay(kafka, dlq)["replayed"] == 1
     run_consumer(group=validators, topics=[topic], handler=TelemetryValidator(), consume_batch=True, output_topic=clean)
@@ -148,7 +148,7 @@ def test_what_the_validator_makes_of_a_replay_is_for_every_group(
 def test_killed_in_the_middle_it_leaves_nothing_out(kafka: KafkaBroker, topic: str, dlq: str, most: int) -> None:
     """Given a replay that is killed, when it is started again, then at most what was in flight comes twice."""
     number = 1000
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     produce_letters(producer, dlq, [b'{"n":%d}' % n for n in range(number)], topic=topic)
     command = ("dlq", "replay", "--all", "--yes", "--rate", "400", "--topic", dlq)
     with iothub_process(*command, kafka=kafka.bootstrap_servers) as process:
@@ -168,7 +168,7 @@ def test_killed_in_the_middle_it_leaves_nothing_out(kafka: KafkaBroker, topic: s
 
 
 def test_ctrl_c_ends_it_in_order_with_nothing_twice(kafka: KafkaBroker, topic: str, dlq: str) -> None:
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     produce_letters(producer, dlq, [b"{}"] * 300, topic=topic)
     command = ("dlq", "replay", "--all", "--yes", "--rate", "100", "--topic", dlq)
     with iothub_process(*command, kafka=kafka.bootstrap_servers) as process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from integration.iothub.kafka_command import in_memory_kafka, iothub, iothub_process
+from integration.iothub.kafka_command import in_memory_kafka, iothub, iothub_process, terminal
 from integration_helpers import Collector, Running, committed, send
 from support.kafka_broker import KafkaBroker
 from support.ports import free_port
@@ -159,6 +160,28 @@ def test_lag_of_a_group_that_stands_still_while_messages_come(
     commit(kafka.bootstrap_servers, level, *(TopicPartition(topic, number, end) for number, end in ends.items()))
     (row,) = iothub("lag", level, "--window", "0.1", "-o", "json", kafka=kafka.bootstrap_servers).document
     assert (row["lag"], row["drain_seconds"], row["falls_behind"]) == (0, 0.0, False)
+
+
+def test_on_a_terminal_lag_is_drawn_again_and_again(
+    kafka: KafkaBroker, topic: str, unique: Callable[[str], str]
+) -> None:
+    group, seen = unique("g"), bytearray()
+    commit(kafka.bootstrap_servers, group, TopicPartition(topic, 0, 0))
+    with terminal() as (ours, theirs):
+        settings = {"TERM": "xterm", "COLUMNS": "120"}
+        command = ("lag", group, "--watch", "--window", "0.2")
+        with iothub_process(*command, kafka=kafka.bootstrap_servers, environment=settings, stdout=theirs) as process:
+
+            def is_drawn(lag: str) -> bool:
+                seen.extend(os.read(ours, 10_000))
+                return f"{group}   {topic}   {lag} ".encode() in seen
+
+            wait_until(lambda: is_drawn("0"))
+            send(kafka, topic, [b"1"] * 7, partition=0)
+            wait_until(lambda: is_drawn("7"))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            assert b"Traceback" not in os.read(ours, 10_000)
 
 
 def test_lag_by_partition(kafka: KafkaBroker, topic: str, unique: Callable[[str], str]) -> None:

@@ -23,7 +23,7 @@ STEP = 100
 
 @pytest.fixture
 def producer(kafka: KafkaBroker) -> Producer:
-    return Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 3})
+    return Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
 
 
 def fill(producer: Producer, topic: str, number: int, *, partitions: int = 3) -> None:
