@@ -115,7 +115,8 @@ def fetch_jars(folder: Path) -> None:
             f"Apache Kafka {version} can't be fetched: {find_fetch_problem() or 'mvn is not on the PATH'}"
         )
     call = [maven, "-q", "-B", "-f", str(POM), _COPY_GOAL, f"-DoutputDirectory={folder}"]
-    log = folder.with_name(f"maven-{version}.log")
+    log = jars_folder().with_name(f"maven-{version}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         try:
             code = subprocess.run(  # noqa: S603  # the user's own Maven
@@ -160,10 +161,6 @@ def _work_folder(folder: Path) -> Iterator[Path]:
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield work
-    except StartFailed:
-        for log in work.glob("*.log"):
-            log.replace(folder.parent / log.name)
-        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -21,7 +21,7 @@ from iothub.servers.ports import LOOPBACK, is_open
 from iothub.servers.program import Program
 from iothub.servers.server import MqttServer
 
-MAX_PACKET_BYTES = 10 * 1024 * 1024 + 64 * 1024 + 1
+MAX_PACKET_BYTES = 10 * 1024 * 1024 + 64 * 1024
 """10 MiB of payload, and room for topic and properties."""
 MAX_INFLIGHT = 1000
 MEMORY_MIB = 512
