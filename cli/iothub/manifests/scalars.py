@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Final
 
 Scalar = str | int | float | bool | None
@@ -46,13 +47,15 @@ def resolve_plain(text: str) -> Scalar:
         value = -value if sign == "-" else value
         if _LEAST <= value <= _MOST_UNSIGNED:
             return value
-    return float(plain) if _FLOAT.fullmatch(plain) else text
+    # A number that no float holds stays the text that it is.
+    return float(plain) if _FLOAT.fullmatch(plain) and math.isfinite(float(plain)) else text
 
 
 def to_json_number(value: float) -> int | float:
     """Return ``value`` as it is after a way through Go's JSON, there and back: 1.0 is 1, what fits no int64 a float."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXPONENT_FROM:
-        value = int(value)
+        # Go writes the fewest digits that tell the float, and zeros behind them.
+        value = int(Decimal(repr(value)))
     if isinstance(value, int) and not _LEAST <= value <= _MOST:
         return float(value)
     return value

@@ -21,9 +21,9 @@ INT_OR_STRING = "x-kubernetes-int-or-string"
 _TYPE_META = ("apiVersion", "kind", "metadata")
 _DATE_TIME_FORMAT = "date-time"
 _FORMATS = {
-    "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5", "isbn",
-    "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor", "byte", "password", "date", "duration", "datetime",
-    "date-time", "k8s-short-name", "k8s-long-name",
+    "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5",
+    "isbn", "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor", "byte", "password", "date", "duration",
+    "datetime", "date-time", "k8s-short-name", "k8s-long-name",
 }  # fmt: skip
 """Formats of texts that the API server knows; any other it ignores."""
 _FORMATS_OF_TYPES = {"integer": "int64", "number": "float64"}
