@@ -37,7 +37,7 @@ _FORWARDED_PORT = "FORWARDED_PORT"
 """Variable of Kafka's pods: the port that node 0 says it is at; node N is N further."""
 _DEVICES_LISTENER = 1883
 _DEVICES_ACCOUNT = "DEVICES_USERNAME"
-_TERMINATED = 143
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Release:
 def open_release(context: str, namespace: str | None, name: str, terminal: Terminal, needs: Needs) -> Iterator[Target]:
     """Yield the target of a release, its ports forwarded while the block lasts. Raises CliError."""
     kubectl = find_kubectl(context, namespace)
-    with _ended_by_sigterm():
+    with _ended_in_order():
         with terminal.waiting(f"context {context}"):
             release = read_release(kubectl, name)
             kafka_routes = plan_kafka_routes(release) if needs.kafka else []
@@ -224,18 +224,21 @@ def _answers(bootstrap_servers: str) -> bool:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command as an exception would, so that what it has started ends with it."""
-    standard = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if not standard or threading.current_thread() is not threading.main_thread():
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end the command as an exception would, so that what it started ends with it."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(_TERMINATED)
+        raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    # A handler that somebody has set, or a `nohup`, is left alone.
+    taken = [number for number in _ENDINGS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import shutil
@@ -25,6 +26,8 @@ LEAST_DISK = 1 * GIB
 LEAST_DESCRIPTORS = 1024
 """Kafka takes a few for each partition, the hub some for each of its processes."""
 _UI_PORT = 8080
+_IN_MODIFY = 0x2
+_MORE_WATCHES = {"fs.inotify.max_user_instances": 1024, "fs.inotify.max_user_watches": 524_288}
 _OPTIONS = {KAFKA_PORT: "IOTHUB_KAFKA_PORT", MQTT_PORT: "IOTHUB_MQTT_PORT", _UI_PORT: "IOTHUB_UI_PORT"}
 
 
@@ -81,19 +84,29 @@ def check_watches() -> Iterator[Finding]:
     """Whether files can be watched: `iothub up` follows the TelemetryConsumers' files."""
     if sys.platform != "linux":
         return
-    descriptor = ctypes.CDLL(None, use_errno=True).inotify_init1(os.O_CLOEXEC)
-    if descriptor < 0:
-        limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text("ascii").strip()
-        problem = os.strerror(ctypes.get_errno())
-        yield Finding.wrong(
-            "watched files",
-            f"no file can be watched: {problem} (fs.inotify.max_user_instances is {limit})",
-            "`iothub up` does not see when a file changes",
-            "sudo sysctl fs.inotify.max_user_instances=1024",
-        )
+    name, means = "watched files", "`iothub up` does not see when a file changes"
+    limit = _find_reached_limit(folder_of("hub"))
+    if limit is None:
+        yield Finding.ok(name, "can be watched")
         return
-    os.close(descriptor)
-    yield Finding.ok("watched files", "can be watched")
+    now = Path("/proc/sys", *limit.split(".")).read_text("ascii").strip()
+    yield Finding.wrong(
+        name, f"this user has used up {limit} ({now})", means, f"sudo sysctl {limit}={_MORE_WATCHES[limit]}"
+    )
+
+
+def _find_reached_limit(path: Path) -> str | None:
+    """Return the limit of the kernel's that keeps one more folder from being watched; None where it can be."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    instance = libc.inotify_init1(os.O_CLOEXEC)
+    if instance < 0:
+        return "fs.inotify.max_user_instances"
+    try:
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        watch = libc.inotify_add_watch(instance, os.fsencode(there), _IN_MODIFY)
+        return "fs.inotify.max_user_watches" if watch < 0 and ctypes.get_errno() == errno.ENOSPC else None
+    finally:
+        os.close(instance)
 
 
 def check_hubs() -> Iterator[Finding]:

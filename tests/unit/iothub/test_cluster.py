@@ -34,8 +34,8 @@ COMMAND = """
 import sys, time
 from iothub.forwards import Forwards, Route
 from iothub.kubectl import find_kubectl
-from iothub.cluster import _ended_by_sigterm
-with _ended_by_sigterm():
+from iothub.cluster import _ended_in_order
+with _ended_in_order():
     forwards = Forwards(find_kubectl("plant", None), [Route("pod/kafka-0", int(sys.argv[1]), 19092, "free it")])
     try:
         forwards.start()
@@ -313,7 +313,7 @@ class TestForwards:
         own = wait_until(lambda: [p for p in forwarders(port) if p.ppid() == second.pid], what="its own forward")
         assert len(own) == 1
 
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
     def test_it_ends_with_the_command(
         self, number: signal.Signals, code: int, port: int, command: Callable[[], subprocess.Popen[str]]
     ) -> None:
