@@ -195,8 +195,10 @@ def build_consumer_line(body: Mapping[str, Any], groups: Mapping[str, GroupFacts
 
 
 def build_group_line(name: str, facts: GroupFacts | None) -> ConsumerLine:
-    """Return the line of a group that only Kafka tells about: its members are those that are ready."""
+    """Return the line of a group that only Kafka tells about; its members, where they are told, are the ready ones."""
     if facts is None:
         return ConsumerLine(name, 0, 1, None, "Kafka does not know it yet")
-    members = len(facts.members or ())
+    if facts.members is None:
+        return ConsumerLine(name, 0, 0, facts.progress.lag)
+    members = len(facts.members)
     return ConsumerLine(name, members, max(1, members), facts.progress.lag, "" if members else "has no member")
