@@ -21,9 +21,12 @@ from iothub.target import Target
 _LONGEST_BLOCK = 0.1
 """Longest single wait inside librdkafka, in seconds: a stop is seen in between."""
 _AT_ONCE = 500
-_FULL_RECORDS = 2_000
+_FULL_RECORDS = 20_000
 _FULL_BYTES = 16 * 1024 * 1024
-"""With more of one partition in hand, no more is fetched until the others have caught up: memory stays bounded."""
+"""With more of one partition in hand, no more is fetched until the others have caught up: memory stays bounded.
+
+Each such pause throws away what librdkafka has fetched ahead, so it has to be rare.
+"""
 _SILENCE_SECONDS = 30.0
 """What lies in Kafka comes sooner than this, or Kafka does not answer."""
 

@@ -88,14 +88,14 @@ def test_a_gap_before_the_end_is_not_waited_for_either() -> None:
 def test_a_partition_far_ahead_of_the_others_is_told() -> None:
     # Given one partition that has sent nothing yet
     merge = Merge()
-    merge.expect(0, 5000)
+    merge.expect(0, 50_000)
     merge.expect(1, 1)
-    for offset in range(2001):
+    for offset in range(20_001):
         merge.take(make_record(offset=offset), keep_later=False)
     assert merge.find_full() == {0}
     # When it does, then what was in hand goes on
     merge.take(make_record(partition=1, timestamp=0), keep_later=False)
-    assert len(list(merge.pop_ready())) == 2002
+    assert len(list(merge.pop_ready())) == 20_002
     assert merge.find_full() == set()
 
 
