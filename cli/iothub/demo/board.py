@@ -111,6 +111,6 @@ class Board:
 
     def _find_problems(self) -> tuple[str, ...]:
         problems = self.watcher.problems if self.watcher else ()
-        if self.is_publishing and self.publisher is not None and not self.publisher.is_connected:
+        if self.is_publishing and self.publisher is not None and self.publisher.is_away:
             return ("the MQTT broker is away; devices wait for it", *problems)
         return problems

@@ -37,7 +37,7 @@ def render_screen(snapshot: Snapshot, width: int, height: int) -> RenderableType
 def _render_small(snapshot: Snapshot, width: int, height: int) -> Group:
     head = _head_lines(snapshot, width, snapshot.limits[:_LIMITS_SMALL])
     foot = _foot_lines(snapshot, width)
-    flows = [_heading("messages", "a second      total", width), *_flow_lines(snapshot, width)]
+    flows = [_flow_heading("messages", width), *_flow_lines(snapshot, width)]
     room = max(0, height - len(head) - len(foot) - len(flows))
     consumers, dead, readings = _share(
         room,
@@ -63,7 +63,7 @@ def _render_large(snapshot: Snapshot, width: int, height: int) -> Group:
     foot = _foot_lines(snapshot, width)
     flows = _flow_lines(snapshot, left - 2 * _BOX)
     consumers = [
-        _heading("group", "ready    lag", width - left - 2 * _BOX, rule=" "),
+        _ends(Text("group", "bold"), Text("ready    lag"), width - left - 2 * _BOX),
         *_consumer_lines(snapshot, width - left - 2 * _BOX, _MOST_CONSUMERS),
     ]
     middle = max(len(flows) + 1, len(consumers))
@@ -73,7 +73,7 @@ def _render_large(snapshot: Snapshot, width: int, height: int) -> Group:
     top.add_row(
         _box(
             "messages",
-            [_heading("", "a second      total", left - 2 * _BOX, rule=" "), *flows],
+            [_flow_heading("", left - 2 * _BOX), *flows],
             left,
             middle,
         ),
@@ -112,8 +112,8 @@ def _wrap_limits(limits: Sequence[str], width: int) -> list[str]:
 def _flow_lines(snapshot: Snapshot, width: int) -> list[Text]:
     lines = []
     for flow in snapshot.flows:
-        line = Text(f"{flow.name:<18}", _STYLES.get(flow.name, ""))
-        line.append(f"{flow.rate:>10,.1f} {flow.total:>10,}  ")
+        line = Text(f"{flow.name:<16}", _STYLES.get(flow.name, ""))
+        line.append(f" {flow.rate:>8,.1f}  {flow.total:>9,}  ")
         line.append(_sparkline(flow.history, width - line.cell_len), "dim")
         lines.append(_fit(line, width))
     return lines
@@ -198,13 +198,16 @@ def _share(room: int, *, least: Sequence[int], wishes: Sequence[int]) -> list[in
     return given
 
 
-def _heading(title: str, columns: str, width: int, *, rule: str = "─") -> Text:
-    """Return a section's heading: its title, a rule, and the names of the columns at the right or where they stand."""
-    if columns.startswith("a second"):
-        return _fit(Text.assemble((f"{title + ' ' if title else '':{rule}<20}", "bold"), f"{columns:>19}  "), width)
+def _heading(title: str, columns: str, width: int) -> Text:
+    """Return a section's heading: its title, a rule, and the names of the columns at the right end."""
     end = f" {columns}" if columns else ""
-    text = f"{title} "
-    return _fit(Text.assemble((text, "bold"), (rule * max(0, width - len(text) - len(end)), "dim"), end), width)
+    return _fit(Text.assemble((f"{title} ", "bold"), ("─" * (width - len(title) - 1 - len(end)), "dim"), end), width)
+
+
+def _flow_heading(title: str, width: int) -> Text:
+    """Return the heading of the flows, whose columns stand at the left: behind them is room for the bars."""
+    rule = ("─" * (15 - len(title)), "dim") if title else (" " * 15, "")
+    return _fit(Text.assemble((f"{title} ", "bold"), rule, "  a second      total"), width)
 
 
 def _ends(left: Text, right: Text, width: int) -> Text:
@@ -242,10 +245,11 @@ def _box(title: str, lines: list[Text], width: int, rows: int) -> Panel:
 
 def _sparkline(history: Sequence[float], cells: int) -> str:
     """Return the last values as little bars, from nothing to the highest of them."""
-    top = max(history, default=0.0)
-    if cells <= 0 or not top:
+    shown = history[-cells:] if cells > 0 else ()
+    top = max(shown, default=0.0)
+    if not top:
         return ""
-    return "".join(_BARS[round(max(0.0, value) / top * (len(_BARS) - 1))] for value in history[-cells:])
+    return "".join(_BARS[round(max(0.0, value) / top * (len(_BARS) - 1))] for value in shown)
 
 
 def _show_clock(seconds: float) -> str:

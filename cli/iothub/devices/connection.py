@@ -49,6 +49,7 @@ class Connection:
     """Most messages without an answer; the broker's own Receive Maximum lowers it."""
     outstanding: dict[int, Message] = field(default_factory=dict, init=False)
     is_up: bool = field(default=False, init=False)
+    was_up: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._refused: str | None = None
@@ -124,7 +125,7 @@ class Connection:
         if not reason.is_failure:
             self.window = min(self.window, getattr(properties, "ReceiveMaximum", self.window))
             # Only now: what is published earlier would overtake what is sent again.
-            self.is_up = True
+            self.is_up = self.was_up = True
         self._answered.set()
         self.tell(None)
 

@@ -19,7 +19,7 @@ _LINE_EVERY = 5.0
 class Progress(Protocol):
     """Is told, several times a second, how far it is."""
 
-    def update(self, counts: Counts, *, connected: bool) -> None:
+    def update(self, counts: Counts, *, away: bool) -> None:
         """Show it."""
 
 
@@ -47,8 +47,8 @@ class _OnTerminal:
         self._bar = bar
         self._task = bar.add_task("publishing", total=total)
 
-    def update(self, counts: Counts, *, connected: bool) -> None:
-        description = "publishing" if connected else "reconnecting"
+    def update(self, counts: Counts, *, away: bool) -> None:
+        description = "reconnecting" if away else "publishing"
         self._bar.update(self._task, completed=counts.acknowledged, description=description)
 
 
@@ -58,9 +58,9 @@ class _Lines:
         self._of = "" if total is None else f" of {total}"
         self._next = time.monotonic() + _LINE_EVERY
 
-    def update(self, counts: Counts, *, connected: bool) -> None:
+    def update(self, counts: Counts, *, away: bool) -> None:
         if time.monotonic() < self._next:
             return
         self._next += _LINE_EVERY
-        away = "" if connected else "; the broker is away, reconnecting"
-        self._say(f"sent {counts.sent}{self._of}, acknowledged {counts.acknowledged}{away}")
+        trouble = "; the broker is away, reconnecting" if away else ""
+        self._say(f"sent {counts.sent}{self._of}, acknowledged {counts.acknowledged}{trouble}")

@@ -83,9 +83,9 @@ class Publisher:
         """Why `run` ended before the plan did; None where it did not, or a stop was asked for."""
 
     @property
-    def is_connected(self) -> bool:
-        """Whether every connection is up now."""
-        return bool(self._connections) and all(connection.is_up for connection in self._connections)
+    def is_away(self) -> bool:
+        """Whether the broker was there and a connection to it is broken now."""
+        return any(connection.was_up and not connection.is_up for connection in self._connections)
 
     @property
     def in_flight(self) -> int:

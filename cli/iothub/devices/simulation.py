@@ -117,7 +117,7 @@ def _run_watched(publisher: Publisher, plan: Iterable[Planned], progress: Progre
         thread.start()
         while thread.is_alive():
             thread.join(_LOOK_EVERY)
-            progress.update(publisher.counts, connected=publisher.is_connected)
+            progress.update(publisher.counts, away=publisher.is_away)
     if failures:
         raise failures[0]
 

@@ -147,7 +147,7 @@ class TestBrokersThatGo:
                 # Frozen: what is sent from here on has no answer, and the window fills.
                 wait_until(lambda: publisher.in_flight >= 100, what="messages without an answer")
                 broker.kill()
-                wait_until(lambda: not publisher.is_connected, what="the connection to break")
+                wait_until(lambda: publisher.is_away, what="the connection to break")
             wait_until(partial(_has_all, subscriber, acknowledged), timeout=5, what="what was acknowledged")
         counts = publisher.counts
         assert counts.unanswered >= 100
