@@ -157,11 +157,10 @@ class Hub:
     async def _start(self) -> None:
         # 1. The folder is ours alone, and nothing of a killed hub is left.
         await self._take_folder()
-        # 2. What does not need each other: the files are read, the servers prepared.
-        server, broker, _ = await _all_of(
-            choose_kafka(self.folder, self.options.kafka, self.options.kafka_port, self._report),
-            self._prepare_mqtt(),
-            asyncio.to_thread(self._files.load),
+        # 2. The files, whose errors are told before anything is made; then the servers' preparations, side by side.
+        await asyncio.to_thread(self._files.load)
+        server, broker = await _all_of(
+            choose_kafka(self.folder, self.options.kafka, self.options.kafka_port, self._report), self._prepare_mqtt()
         )
         # 3. Kafka with its topics, and beside it the broker, which does not need it.
         bootstrap, _ = await _all_of(self._start_kafka(server), self._start_broker(broker))

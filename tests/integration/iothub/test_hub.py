@@ -17,7 +17,7 @@ from support.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    running = HubProcess(tmp_path_factory.mktemp("state"), "--kafka", "mock", "--mqtt", "mosquitto", name="shared")
+    running = HubProcess(tmp_path_factory.mktemp("state"), "--kafka", "mock", "--mqtt", "amqtt", name="shared")
     try:
         running.wait_until_ready()
         running.wait_until_running("telemetry-validator")
@@ -47,12 +47,12 @@ def test_a_reading_goes_all_the_way(hub: HubProcess, device: Device) -> None:
 
 def test_it_tells_where_everything_is_and_what_it_can_not(hub: HubProcess) -> None:
     state = hub.state
-    assert (state.name, state.pid, state.kafka.in_memory, state.mqtt.version) == ("shared", hub.pid, True, 5)
+    assert (state.name, state.pid, state.kafka.in_memory, state.mqtt.version) == ("shared", hub.pid, True, 4)
     assert hub.told(f"Kafka is at {state.kafka.bootstrap_servers}")
     assert hub.told(f"MQTT is at 127.0.0.1:{state.mqtt.port}")
     limits = [event["message"] for event in hub.events if event["kind"] == "limit"]
     assert any("in memory" in limit for limit in limits)
-    assert any("mosquitto" in limit for limit in limits)
+    assert any("amqtt" in limit for limit in limits)
     wait_until(lambda: hub.state.groups == ("iot-hub-validator", "telemetry-raw-logger"))
 
 
@@ -139,7 +139,7 @@ def test_a_second_one_of_the_same_name_is_refused(hub: HubProcess) -> None:
 
 
 def test_nothing_of_it_is_left_after_ctrl_c(tmp_path: Path) -> None:
-    running = HubProcess(tmp_path, "--kafka", "mock", "--mqtt", "mosquitto")
+    running = HubProcess(tmp_path, "--kafka", "mock", "--mqtt", "amqtt")
     running.wait_until_ready()
     running.wait_until_running("telemetry-validator")
     started = running.processes()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from pathlib import Path
 
 import psutil
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from integration.iothub.hub_process import Up
 from support.waiting import wait_until
 
-MOCK = ("--kafka", "mock", "--mqtt", "mosquitto")
+MOCK = ("--kafka", "mock", "--mqtt", "amqtt")
 
 
 def is_there(process: psutil.Process) -> bool:
@@ -132,11 +131,3 @@ def test_a_second_ctrl_c_kills(up: Up) -> None:
     assert hub.wait(10) == 130
     wait_until(lambda: not [process for process in old if is_there(process)])
     assert worker
-
-
-def test_a_folder_with_a_long_name_has_its_socket_elsewhere(tmp_path: Path, up: Up) -> None:
-    hub = up(*MOCK, name="n" * 90)
-    hub.wait_until_ready()
-    assert not (hub.folder / "control.sock").exists()
-    assert hub.iothub("get").returncode == 0
-    assert hub.iothub("down").returncode == 0
