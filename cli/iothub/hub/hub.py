@@ -115,10 +115,15 @@ class Hub:
         self._starting = asyncio.get_running_loop().create_task(self._start())
         try:
             await self._starting
-        except BaseException:
+        except BaseException as error:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
             await self.stop()
+            if self._failure is not None:
+                raise self._failure from error
+            if isinstance(error, OSError):
+                place = error.filename or self.folder.path
+                raise StartFailed(f"{place} can't be used: {error.strerror or error}") from error
             raise
         finally:
             self._starting = None
@@ -324,6 +329,8 @@ class Hub:
         )
         self._failure = StartFailed(sentence)
         self._over.set()
+        if self._starting is not None:
+            self._starting.cancel()
 
     def _keep_groups(self, body: Manifest, gone: bool) -> None:
         groups = list_groups(self._store)
