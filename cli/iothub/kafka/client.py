@@ -37,6 +37,7 @@ _LOOKING_GROUP = "iothub-looks"
 """A consumer has to name a group; without a commit or a subscription Kafka never hears of it."""
 
 _NOBODY_THERE = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._ALL_BROKERS_DOWN})
+_TIMED_OUT = frozenset({KafkaError._TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError.REQUEST_TIMED_OUT})
 _NOT_LET_IN = frozenset(
     {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._FATAL}
 )
@@ -70,6 +71,8 @@ class Kafka:
             config = target.load(KafkaConfig).to_librdkafka()
             self.admin = AdminClient(config | {"error_cb": self.note, "log_level": 3}, logger=_SILENT)
         self.cluster = self._meet()
+        # What went wrong on the way, such as another address of the same name, is no reason for anything later.
+        self._problem = None
 
     @property
     def in_memory(self) -> bool:
@@ -149,14 +152,18 @@ class Kafka:
 
     def _read_offsets(self, places: list[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
         found: dict[Place, int] = {}
+        failed: KafkaError | None = None
         answers = self.admin.list_offsets(dict.fromkeys(places, spec), request_timeout=REQUEST_SECONDS)
         for place, future in answers.items():
             try:
                 found[place.topic, place.partition] = future.result(REQUEST_SECONDS + 1).offset
             except KafkaException as error:
                 # A partition without a leader, or one that is just being deleted, can't tell.
-                if error.args[0].code() in _NOBODY_THERE:
-                    self.fail(error.args[0])
+                failed = error.args[0]
+                if failed.code() in _NOBODY_THERE:
+                    self.fail(failed)
+        if failed is not None and not found:
+            self.fail(failed)
         return found
 
 
@@ -177,6 +184,8 @@ def explain_silence(address: str, error: KafkaError | None) -> str:
     why = _shorten(error.str()) if error is not None else "no answer in time"
     if error is not None and error.code() in _NOT_LET_IN:
         return f"Kafka at {address} does not let us in: {why}; look at the KAFKA_* variables"
+    if error is not None and error.code() not in _NOBODY_THERE | _TIMED_OUT:
+        return f"Kafka at {address} says: {why}"
     default = str(KafkaConfig.model_fields["bootstrap_servers"].default)
     remedy = (
         "start a hub with `iothub up`, or name a Kafka with --bootstrap-servers"

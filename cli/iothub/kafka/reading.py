@@ -182,13 +182,16 @@ class _Reading:
 
 
 class Merge:
-    """Records of several partitions, put in order of time; those of one partition stay in their order. Pure."""
+    """Records of several partitions, put in order of time. Pure.
+
+    Only the first in hand of each partition are compared, so that those of one partition stay in their order, even
+    where a clock was set back.
+    """
 
     def __init__(self) -> None:
         self._ends: dict[int, int] = {}
         """The partitions that have stored records to come, with the offset where those end."""
         self._hands: dict[int, deque[tuple[tuple[int, int, int], Record]]] = {}
-        self._latest: dict[int, int] = {}
         self._bytes: dict[int, int] = {}
 
     def expect(self, partition: int, end: int) -> None:
@@ -202,10 +205,7 @@ class Merge:
             self.reach(record.partition, record.offset)
             if not keep_later:
                 return
-        # A clock that was set back must not put a record before its predecessor.
-        stamp = max(record.timestamp, self._latest.get(record.partition, record.timestamp))
-        self._latest[record.partition] = stamp
-        place = (stamp, record.partition, record.offset)
+        place = (record.timestamp, record.partition, record.offset)
         self._hands.setdefault(record.partition, deque()).append((place, record))
         self._bytes[record.partition] = self._bytes.get(record.partition, 0) + len(record.value or b"")
         self.reach(record.partition, record.offset + 1)

@@ -46,6 +46,17 @@ def test_where_a_password_is_wrong_the_address_is_not_to_blame() -> None:
     )
 
 
+def test_what_kafka_refuses_is_told_in_its_words() -> None:
+    error = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "Broker: Group authorization failed")
+    assert explain_silence("kafka:9094", error) == "Kafka at kafka:9094 says: Broker: Group authorization failed"
+
+
+def test_a_request_that_times_out_is_silence() -> None:
+    assert explain_silence("kafka:9094", KafkaError(KafkaError._TIMED_OUT, "Local: Timed out")).startswith(
+        "no Kafka answers at kafka:9094: Local: Timed out"
+    )
+
+
 def test_without_any_word_from_it() -> None:
     assert "no answer in time" in explain_silence("kafka:9094", None)
 
