@@ -43,13 +43,12 @@ def end_hub(name: str, *, data: bool) -> Ended:
     With ``data`` what its servers kept is deleted, also that of a hub that has ended before.
     """
     folder = Folder.of(name)
-    what: Literal["hub", "leftovers", "nothing"] = "nothing"
-    if find_holder(folder) is not None:
-        what = "hub"
-        _ask_to_end(folder, name)
-    lock = Lock(folder) if folder.path.exists() else None
-    if lock is not None and not lock.take():
-        raise StartFailed(f"the hub {name!r} has not ended in {END_SECONDS:.0f} s; its logs are in {folder.logs}")
+    if not folder.path.exists():
+        raise NotRunning(describe_not_running(name))
+    lock = Lock(folder)
+    what: Literal["hub", "leftovers", "nothing"] = "nothing" if lock.take() else "hub"
+    if what == "hub":
+        _wait_for_end(folder, name, lock)
     try:
         if end_leftovers(folder.processes) and what == "nothing":
             what = "leftovers"
@@ -58,21 +57,26 @@ def end_hub(name: str, *, data: bool) -> Ended:
         if delete:
             shutil.rmtree(folder.data, ignore_errors=True)
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
     if what == "nothing" and not delete:
         raise NotRunning(describe_not_running(name))
     return Ended(name, what, delete)
 
 
-def _ask_to_end(folder: Folder, name: str) -> None:
+def _wait_for_end(folder: Folder, name: str, lock: Lock) -> None:
+    """Ask the hub to end, and return once its process is gone and the folder is ours. Raises StartFailed."""
     deadline = time.monotonic() + END_SECONDS
-    asked = False
-    while find_holder(folder) is not None and time.monotonic() < deadline:
+    holder, asked = find_holder(folder), False
+    while not lock.take():
+        holder = find_holder(folder) or holder
         if not asked:
             try:
                 send_request(folder.socket, {"do": "stop"}, name=name)
                 asked = True
             except NotRunning:
                 pass  # it holds its folder and does not listen yet, or not any more
+        if time.monotonic() > deadline:
+            raise StartFailed(f"the hub {name!r} has not ended in {END_SECONDS:.0f} s; its logs are in {folder.logs}")
+        time.sleep(_LOOK_SECONDS)
+    while holder is not None and holder.is_there and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
