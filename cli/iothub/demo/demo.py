@@ -23,8 +23,9 @@ from iothub.demo.snapshot import Snapshot
 from iothub.demo.stage import Stage
 from iothub.demo.summary import DemoSummary
 from iothub.demo.watcher import Watcher
+from iothub.devices.counts import Counts
 from iothub.devices.fleet import Fleet
-from iothub.devices.publisher import Counts, Publisher
+from iothub.devices.publisher import Publisher
 from iothub.errors import CliError, NotSupported
 from iothub.kafka.starts import Beginning, Since
 from iothub.target import MqttTarget, Target
@@ -34,8 +35,8 @@ MOST_RATE_IN_MEMORY = 500.0
 """Messages a second on the Kafka in memory: what it keeps has to outlast a consumer that is a minute late."""
 _REFRESH = 0.2
 _LOOK = 0.05
-_NO_PROGRESS = 20.0
-"""Once nothing has arrived for so many seconds, what is missing is lost."""
+_NO_PROGRESS = 30.0
+"""Once nothing has arrived for so many seconds, what is missing is lost: a killed consumer is back well before."""
 _BEFORE = timedelta(minutes=1)
 """A cluster's clock may be so much behind this one's."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -148,11 +149,15 @@ class Demo:
         before, patience = self._board.tally.total(), time.monotonic() + _NO_PROGRESS
         while not self._hurry.is_set():
             totals = self._board.tally.total()
-            if not totals.awaited or time.monotonic() > patience:
+            if not totals.awaited:
+                return
+            if time.monotonic() > patience:
+                self._notes.append(f"Nothing has arrived for {_NO_PROGRESS:.0f} s.")
                 return
             if (totals.awaited, totals.raw) != (before.awaited, before.raw):
                 before, patience = totals, time.monotonic() + _NO_PROGRESS
             await asyncio.sleep(_LOOK)
+        self._notes.append("What was still on its way was not waited for, and counts as lost.")
 
     def _begin_to_read(self, target: Target) -> None:
         board = self._board

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from iothub.demo.tally import Totals
-from iothub.devices.publisher import Counts
+from iothub.devices.counts import Counts
 from iothub.terminal import make_table
 
 

@@ -1,6 +1,6 @@
 """The demonstration's book-keeping: what was acknowledged to a device has to turn up, clean or as a dead letter. Pure.
 
-One entry a message holds everything about it: its id as 16 bytes, and a few bits. That is about 150 bytes, which bounds
+One entry a message holds everything about it: its id as 16 bytes, and a few bits. That is about 100 bytes, which bounds
 how many messages a demonstration may send (`MOST_MESSAGES`).
 """
 
@@ -14,7 +14,7 @@ from itertools import islice
 from iothub.devices.message import Message
 
 MOST_MESSAGES = 2_000_000
-"""So many messages take about 300 MB to keep count of."""
+"""So many messages take about 200 MB to keep count of."""
 
 _ACKNOWLEDGED, _RAW, _CLEAN, _DEAD = 1, 2, 4, 8
 _ARRIVED = _CLEAN | _DEAD

@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from iothub.devices.publisher import Counts
+from iothub.devices.counts import Counts
 from iothub.terminal import Terminal
 
 _LINE_EVERY = 5.0

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from iothub.devices.connection import Answer, Connection, OldProtocol
+from iothub.devices.counts import Counts
 from iothub.devices.message import Message, Planned
 from iothub.target import MqttTarget
 
@@ -25,26 +25,6 @@ _LAST_ANSWERS = 10.0
 _GIVE_UP = 60.0
 _NOBODY_SUBSCRIBED = 0x10
 _FIRST_REFUSAL = 0x80
-
-
-@dataclass
-class Counts:
-    """What became of the messages; every one that was sent is acknowledged, refused, or without an answer."""
-
-    sent: int = 0
-    acknowledged: int = 0
-    refused: int = 0
-    unheard: int = 0
-    """Acknowledged although nobody subscribes (MQTT 5 says so): the broker has dropped them."""
-    damaged: Counter[str] = field(default_factory=Counter)
-    """Sent damaged ones, by kind."""
-    refusals: Counter[str] = field(default_factory=Counter)
-    """Refusals by the broker's reason code, such as ``0x87``."""
-
-    @property
-    def unanswered(self) -> int:
-        """Sent, and neither acknowledged nor refused."""
-        return self.sent - self.acknowledged - self.refused
 
 
 def _ignore(_message: Message) -> None:

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from itertools import islice, takewhile
 from pathlib import Path
 
+from iothub.devices.counts import Counts
 from iothub.devices.damage import DamagePlan
 from iothub.devices.fleet import Fleet
 from iothub.devices.message import Message, Planned
 from iothub.devices.progress import Progress, open_progress
-from iothub.devices.publisher import Counts, Publisher
+from iothub.devices.publisher import Publisher
 from iothub.devices.readings import BadRow, CsvFile, plan_readings
 from iothub.errors import UsageError
 from iothub.target import MqttTarget

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from iothub.demo.summary import DemoSummary, render_summary
 from iothub.demo.tally import Totals
-from iothub.devices.publisher import Counts
+from iothub.devices.counts import Counts
 
 GOOD = DemoSummary(
     counts=Counts(sent=3_000, acknowledged=3_000, damaged=Counter(nan=40, no_ts=20)),
