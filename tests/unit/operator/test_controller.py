@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from telemetry_operator import controller as module
-from telemetry_operator.api import CONSUMERS, DEPLOYMENTS
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS
 from telemetry_operator.controller import Controller
 from telemetry_operator.errors import Missing, Unavailable
 from telemetry_operator.settings import load_settings
@@ -142,3 +142,27 @@ async def test_only_the_namespaces_that_are_named_are_listed(cluster: FakeCluste
     elsewhere = Controller(settings, cluster)
     await elsewhere.wait_for_cluster()
     assert elsewhere.store.consumer_keys() == []
+
+
+async def test_a_config_map_that_is_told_to_have_changed_is_read_at_once(
+    controller: Controller, cluster: FakeCluster
+) -> None:
+    """Given a handler's file, when its change is told, then the pods roll without waiting for the next look at it."""
+
+    def write(text: str) -> None:
+        cluster.put(CONFIG_MAPS, {"metadata": {"namespace": KEY.namespace, "name": "code"}, "data": {"h.py": text}})
+
+    def template() -> dict[str, Any]:
+        found: dict[str, Any] = cluster.objects[(DEPLOYMENTS.plural, *KEY)]["spec"]["template"]["metadata"]
+        return found
+
+    write("first")
+    handler = {"class": "Alarm", "configMap": {"name": "code", "key": "h.py"}}
+    cluster.put(CONSUMERS, consumer_body({"handler": handler}))
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: has_deployment(cluster))
+    before = template()
+    write("second")
+    controller.see_config_map(KEY.namespace, "code")
+    await until(lambda: template() != before)

@@ -300,3 +300,16 @@ async def test_what_is_being_deleted_gets_no_deployment(bench: Bench) -> None:
     bench.write(deletionTimestamp="2026-02-20T22:45:00Z")
     assert await bench.reconcile() == "gone"
     assert bench.cluster.calls == []
+
+
+async def test_only_a_config_map_that_a_handler_is_in_is_forgotten(bench: Bench) -> None:
+    bench.cluster.put(
+        CONFIG_MAPS, {"metadata": {"namespace": KEY.namespace, "name": "code"}, "data": {"alarm.py": "x"}}
+    )
+    bench.write({"handler": CONFIG_MAP_HANDLER})
+    await bench.reconcile()
+    assert bench.reconciler.forget_config_map(KEY.namespace, "another") == []
+    assert bench.reconciler.forget_config_map("elsewhere", "code") == []
+    assert bench.reconciler.forget_config_map(KEY.namespace, "code") == [KEY]
+    await bench.reconcile()
+    assert "GET configmaps" in bench.cluster.calls
