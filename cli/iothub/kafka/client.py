@@ -31,6 +31,7 @@ REQUEST_SECONDS = 15.0
 _REFUSED_SECONDS = 2.0
 """After this long, an address where nobody listens is given up; before, another address of the same name may answer."""
 _TRY_SECONDS = 1.0
+_PAUSE = 0.2
 _MOCK_CLUSTER = "mockCluster"
 """How librdkafka's mock cluster begins its id."""
 _LOOKING_GROUP = "iothub-looks"
@@ -110,14 +111,27 @@ class Kafka:
             raise UsageError(build_missing_sentence("topic", name, topics, self.target.title))
         return topics[name]
 
-    def read_watermarks(self, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
-        """Return the earliest offset and the next one to be written, of every partition that can tell."""
-        wanted = [TopicPartition(*place) for place in places]
-        if not wanted:
-            return {}
-        low = self._read_offsets(wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        high = self._read_offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        return {place: (low[place], high[place]) for place in low if place in high}
+    def read_watermarks(self, places: Iterable[Place], *, patience: float = 0.0) -> dict[Place, tuple[int, int]]:
+        """Return the earliest offset and the next one to be written, of every partition that can tell.
+
+        Those that can't, since they have no leader or are just being deleted, are asked again for ``patience``
+        seconds. Where none can, Kafka does not answer.
+        """
+        left = [TopicPartition(*place) for place in places]
+        found: dict[Place, tuple[int, int]] = {}
+        deadline = time.monotonic() + patience
+        while left:
+            low, _ = self._read_offsets(left, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+            high, problem = self._read_offsets(left, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            found |= {place: (low[place], high[place]) for place in low if place in high}
+            left = [place for place in left if (place.topic, place.partition) not in found]
+            if time.monotonic() >= deadline:
+                if not found:
+                    self.fail(problem)
+                return found
+            if left:
+                time.sleep(_PAUSE)
+        return found
 
     @contextmanager
     def open_consumer(self, **properties: object) -> Iterator[Consumer]:
@@ -150,21 +164,21 @@ class Kafka:
                 if refused or problem.code() in _NOT_LET_IN or passed >= ANSWER_SECONDS:
                     self.fail(problem)
 
-    def _read_offsets(self, places: list[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
+    def _read_offsets(
+        self, places: list[TopicPartition], spec: OffsetSpec
+    ) -> tuple[dict[Place, int], KafkaError | None]:
+        """Return the offsets of the partitions that can tell, and what one of the others says."""
         found: dict[Place, int] = {}
-        failed: KafkaError | None = None
+        problem: KafkaError | None = None
         answers = self.admin.list_offsets(dict.fromkeys(places, spec), request_timeout=REQUEST_SECONDS)
         for place, future in answers.items():
             try:
                 found[place.topic, place.partition] = future.result(REQUEST_SECONDS + 1).offset
             except KafkaException as error:
-                # A partition without a leader, or one that is just being deleted, can't tell.
-                failed = error.args[0]
-                if failed.code() in _NOBODY_THERE:
-                    self.fail(failed)
-        if failed is not None and not found:
-            self.fail(failed)
-        return found
+                problem = error.args[0]
+                if problem.code() in _NOBODY_THERE:
+                    self.fail(problem)
+        return found, problem
 
 
 def connect(where: Target | Kafka) -> Kafka:

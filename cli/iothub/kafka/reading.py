@@ -27,6 +27,8 @@ _FULL_BYTES = 16 * 1024 * 1024
 
 Each such pause throws away what librdkafka has fetched ahead, so it has to be rare.
 """
+_ELECTION_SECONDS = 5.0
+"""How long a partition may take to get a leader."""
 _SILENCE_SECONDS = 30.0
 """What lies in Kafka comes sooner than this, or Kafka does not answer."""
 
@@ -103,7 +105,8 @@ class _Reading:
 
     def _begin(self, start: Start) -> None:
         """Assign every partition at its place, and tell the merge where what lies in it ends."""
-        marks = self._kafka.read_watermarks((self._topic, number) for number in self._partitions)
+        places = [(self._topic, number) for number in self._partitions]
+        marks = self._kafka.read_watermarks(places, patience=_ELECTION_SECONDS)
         begins = {number: self._find_begin(start, number, *mark) for (_, number), mark in marks.items()}
         if isinstance(start, Since) and not self._kafka.in_memory:
             begins = self._find_times(start, {number: high for (_, number), (_, high) in marks.items()})
@@ -114,8 +117,7 @@ class _Reading:
         if missing:
             self._report(f"left out, since they have no leader now: partitions {', '.join(missing)} of {self._topic}")
         # When following, they may get one.
-        places = [TopicPartition(self._topic, number, begins.get(number, 0)) for number in self._partitions]
-        self._consumer.assign(places)
+        self._consumer.assign([TopicPartition(*place, begins.get(place[1], 0)) for place in places])
 
     def _find_begin(self, start: Start, number: int, low: int, high: int) -> int:
         match start:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from integration.iothub.kafka_command import in_memory_kafka, iothub, iothub_process, produce_letters
 from support.kafka_broker import KafkaBroker
@@ -28,6 +28,12 @@ def producer(kafka: KafkaBroker) -> Producer:
 
 def fill(producer: Producer, topic: str, number: int, *, partitions: int = 3) -> None:
     """Write messages n = 0, 1, 2 …, from ten minutes ago on, to one partition after the other."""
+    failed: list[str] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+
     for n in range(number):
         producer.produce(
             topic,
@@ -36,13 +42,14 @@ def fill(producer: Producer, topic: str, number: int, *, partitions: int = 3) ->
             partition=n % partitions,
             timestamp=BEGAN + n * STEP,
             headers={"parity": "odd" if n % 2 else "even"},
+            on_delivery=delivered,
         )
-    assert producer.flush(30) == 0
+    assert (producer.flush(30), failed) == (0, [])
 
 
 def read(address: str, topic: str, *arguments: str) -> list[dict[str, Any]]:
     answer = iothub("tail", topic, "--no-follow", "--json", *arguments, kafka=address)
-    assert answer.code == 0, answer.err
+    assert (answer.code, answer.err) == (0, f"waiting for Kafka at {address} …\n")
     return [json.loads(line) for line in answer.out.splitlines()]
 
 
