@@ -169,13 +169,17 @@ def test_a_secret_that_is_missing_is_waited_for(files: Files) -> None:
     hub = files.hub
     path = files.write("secretive")
     text = path.read_text()
-    path.write_text(text + "  env: [{name: TOKEN, valueFrom: {secretKeyRef: {name: own, key: token}}}]\n")
+    path.write_text(
+        text + "  image: own:1\n  env: [{name: TOKEN, valueFrom: {secretKeyRef: {name: own, key: token}}}]\n"
+    )
     wait_until(lambda: hub.ready_condition("secretive")["reason"] == "CreateContainerConfigError", hint=hub.tell)
     assert 'secret "own" not found' in hub.ready_condition("secretive")["message"]
     secret = files.folder / "secret.yaml"
     secret.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: own}\nstringData: {token: hidden}\n")
     hub.wait_until_running("secretive", 1)
     assert "hidden" not in hub.output
+    limit = "secretive: the image own:1 can't be run here; its workers run with this Python instead"
+    assert [event["message"] for event in hub.events].count(limit) == 1
     path.unlink()
     secret.unlink()
 
