@@ -47,7 +47,7 @@ def get(
         parts = [part for part in parts if part["name"] == wanted]
 
     def render() -> RenderableType:
-        tables = []
+        tables: list[RenderableType] = []
         for headers, rows in (
             build_consumer_table(load_columns(), consumers, wide=output is GetFormat.WIDE),
             build_part_table(parts),
