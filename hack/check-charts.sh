@@ -17,7 +17,7 @@ if ! diff --recursive --brief crds "$chart/charts/operator/crds" >&2; then
 fi
 
 # 2. Shell scripts parse: those that run in pods with sh, ours with bash.
-for script in hack/*.sh .ci/run "$chart"/charts/*/files/*.sh; do
+for script in hack/*.sh .ci/run compose/*/*.sh "$chart"/charts/*/files/*.sh; do
   case $(head -1 "$script") in
     *bash) bash -n "$script" || problem "$script does not parse" ;;
     *) sh -n "$script" || problem "$script does not parse" ;;
