@@ -115,7 +115,7 @@ class Kafka:
         """Return the earliest offset and the next one to be written, of every partition that can tell.
 
         Those that can't, since they have no leader or are just being deleted, are asked again for ``patience``
-        seconds. Where none can, Kafka does not answer.
+        seconds. Where none can, `fail` knows why.
         """
         left = [TopicPartition(*place) for place in places]
         found: dict[Place, tuple[int, int]] = {}
@@ -126,8 +126,10 @@ class Kafka:
             found |= {place: (low[place], high[place]) for place in low if place in high}
             left = [place for place in left if (place.topic, place.partition) not in found]
             if time.monotonic() >= deadline:
-                if not found:
-                    self.fail(problem)
+                if not found and problem is not None:
+                    self._problem = problem
+                    if problem.code() in _TIMED_OUT:
+                        self.fail()
                 return found
             if left:
                 time.sleep(_PAUSE)

@@ -121,5 +121,6 @@ def make_marks_topic(kafka: Kafka, dlq_topic: str) -> None:
 def find_stale_marks(kafka: Kafka, dlq_topic: str, marks: Marks) -> list[LetterPlace]:
     """Return the marks whose dead letters retention has deleted."""
     partitions = {partition for partition, _ in marks.by_place}
-    earliest = {place[1]: low for place, (low, _) in kafka.read_watermarks((dlq_topic, p) for p in partitions).items()}
+    watermarks = kafka.read_watermarks((dlq_topic, partition) for partition in partitions)
+    earliest = {partition: low for (_, partition), (low, _) in watermarks.items()}
     return [place for place in marks.by_place if place[1] < earliest.get(place[0], 0)]

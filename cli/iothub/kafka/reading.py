@@ -27,8 +27,8 @@ _FULL_BYTES = 16 * 1024 * 1024
 
 Each such pause throws away what librdkafka has fetched ahead, so it has to be rare.
 """
-_ELECTION_SECONDS = 5.0
-"""How long a partition may take to get a leader."""
+_ELECTION_SECONDS = 15.0
+"""How long a partition may take to get a leader; a broker that was away for a while needs some seconds to be one."""
 _SILENCE_SECONDS = 30.0
 """What lies in Kafka comes sooner than this, or Kafka does not answer."""
 
@@ -107,6 +107,8 @@ class _Reading:
         """Assign every partition at its place, and tell the merge where what lies in it ends."""
         places = [(self._topic, number) for number in self._partitions]
         marks = self._kafka.read_watermarks(places, patience=_ELECTION_SECONDS)
+        if places and not marks:
+            self._kafka.fail()
         begins = {number: self._find_begin(start, number, *mark) for (_, number), mark in marks.items()}
         if isinstance(start, Since) and not self._kafka.in_memory:
             begins = self._find_times(start, {number: high for (_, number), (_, high) in marks.items()})
