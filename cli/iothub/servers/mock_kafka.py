@@ -26,10 +26,15 @@ from iothub.servers.topics import PARTITIONS, build_hub_topics
 
 BOOTSTRAP_FILE = "bootstrap"
 
+MAX_MEBIBYTES = 5
+"""What a partition keeps, counted as it was sent, compressed or not (rdkafka_mock.c); it can't be set."""
+OTHER_PARTITIONS = 4
+"""What a topic has that is made by its first use."""
+
 LIMITS = (
     "Kafka is in memory: what is in it ends with this run.",
-    "Each partition keeps its newest 5 MiB or 100,000 messages and drops what is older, read or not.",
-    f"The hub's own topics have {PARTITIONS} partitions; any other is made by its first use, with 4.",
+    f"Each partition keeps its newest {MAX_MEBIBYTES} MiB and drops what is older, read or not.",
+    f"The hub's own topics have {PARTITIONS} partitions; any other is made by its first use, with {OTHER_PARTITIONS}.",
     "It can't list or describe groups, make topics, or tell retention: commands that need that say so.",
 )
 """What librdkafka's mock cluster does not do, for the screen."""
@@ -86,6 +91,7 @@ class MockCluster:
         library.rd_kafka_conf_new.restype = ctypes.c_void_p
         library.rd_kafka_new.restype = ctypes.c_void_p
         library.rd_kafka_new.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+        library.rd_kafka_conf_set.argtypes = (ctypes.c_void_p, *[ctypes.c_char_p] * 3, ctypes.c_size_t)
         library.rd_kafka_mock_cluster_new.restype = ctypes.c_void_p
         library.rd_kafka_mock_cluster_new.argtypes = (ctypes.c_void_p, ctypes.c_int)
         library.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
@@ -93,7 +99,10 @@ class MockCluster:
         library.rd_kafka_mock_topic_create.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
         library.rd_kafka_mock_group_initial_rebalance_delay_ms.argtypes = (ctypes.c_void_p, ctypes.c_int32)
         problem = ctypes.create_string_buffer(512)
-        client = library.rd_kafka_new(_PRODUCER, library.rd_kafka_conf_new(), problem, len(problem))
+        settings = library.rd_kafka_conf_new()
+        # Else it warns that it has no brokers to ask: it needs none.
+        library.rd_kafka_conf_set(settings, b"log_level", b"0", problem, len(problem))
+        client = library.rd_kafka_new(_PRODUCER, settings, problem, len(problem))
         self._cluster = library.rd_kafka_mock_cluster_new(client, 1) if client else None
         if self._cluster is None:
             raise StartFailed(f"librdkafka can't make its mock cluster: {problem.value.decode()}")
