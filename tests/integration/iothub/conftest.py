@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from integration.iothub.hub_process import HubProcess, Up
+from integration.iothub.servers_running import running
+from iothub.servers.mock_kafka import prepare_mock, read_bootstrap
 
 
 @pytest.fixture
@@ -22,3 +24,11 @@ def up(tmp_path: Path) -> Iterator[Up]:
     yield start
     for hub in started:
         hub.close()
+
+
+@pytest.fixture
+def mock(tmp_path: Path) -> Iterator[str]:
+    """librdkafka's mock cluster as the hub runs it: its address."""
+    server = prepare_mock(tmp_path / "mock")
+    with running(server.program, tmp_path / "mock.log"):
+        yield read_bootstrap(tmp_path / "mock")

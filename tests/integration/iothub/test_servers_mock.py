@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -24,28 +24,6 @@ from iothub.servers.topics import build_hub_topics, touch_topics
 from support.waiting import wait_until
 
 Start = Callable[..., OurProcess]
-
-
-@pytest.fixture
-def mock(tmp_path: Path) -> Iterator[str]:
-    server = prepare_mock(tmp_path / "mock")
-    with running(server.program, tmp_path / "mock.log"):
-        yield read_bootstrap(tmp_path / "mock")
-
-
-@pytest.fixture
-def start_process(tmp_path: Path) -> Iterator[Start]:
-    started: list[OurProcess] = []
-
-    def start(*arguments: str, **environment: str) -> OurProcess:
-        process = OurProcess(list(arguments), environment, tmp_path / f"process-{len(started)}.log")
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.returncode is None:
-            process.kill()
 
 
 def test_it_has_the_hubs_topics_and_makes_others_by_use(mock: str) -> None:
