@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from iothub.commands import add_command
 from iothub.commands.check import check
 from iothub.commands.demo import demo
 from iothub.commands.dlq import dlq
@@ -34,6 +36,7 @@ app = typer.Typer(
     help="Device telemetry through Kafka: the whole pipeline on this machine, and a look into any Kafka it runs on.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -53,21 +56,25 @@ def _global(
     pass
 
 
-app.command()(check)
-app.command()(demo)
-app.add_typer(dlq, name="dlq")
-app.command()(doctor)
-app.command()(down)
-app.command()(get)
-app.command()(groups)
-app.command()(lag)
-app.command()(logs)
-app.command()(render)
-app.command()(scale)
-app.command()(simulate)
-app.command()(tail)
-app.command()(topics)
-app.command()(up)
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    check,
+    demo,
+    doctor,
+    down,
+    get,
+    groups,
+    lag,
+    logs,
+    render,
+    scale,
+    simulate,
+    tail,
+    topics,
+    up,
+)
+for _command in _COMMANDS:
+    add_command(app, _command)
+app.add_typer(dlq, name="dlq", short_help=dlq.info.help)
 
 
 def run() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,18 @@ OutputOption = Annotated[
 ]
 NameOption = Annotated[
     str, typer.Option("--name", envvar="IOTHUB_NAME", help="Which hub of this machine: several can run side by side.")
+]
+FilesOption = Annotated[
+    list[Path],
+    typer.Option("--filename", "-f", help="A file, a folder with all below it, or - for standard input; repeatable."),
+]
+HubFilesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--filename",
+        "-f",
+        help="A file or folder of TelemetryConsumers; repeatable. Left out, the validator and the raw logger.",
+    ),
 ]
 BootstrapOption = Annotated[
     str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,6 +24,15 @@ class Where:
     namespace: str | None = None
     release: str = DEFAULT_RELEASE
     name: str = DEFAULT_NAME
+
+    def to_cluster_options(self) -> str:
+        """Return the options that name the cluster's hub, as they are typed; nothing where it is none."""
+        if self.context is None:
+            return ""
+        words = ["--context", self.context]
+        words += ["--namespace", self.namespace] if self.namespace is not None else []
+        words += ["--release", self.release] if self.release != DEFAULT_RELEASE else []
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ Nothing that goes into a pipe or a file has colour codes or is cut to a terminal
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 
 import orjson
 from rich.console import Console, RenderableType
@@ -62,6 +64,15 @@ class Terminal:
         else:
             self.say(f"waiting for {for_what} …")
             yield
+
+
+def find_program() -> str:
+    """Return how iothub is called here: by its name where the PATH has this one, else as it was typed."""
+    typed = Path(sys.argv[0])
+    if typed.name != "iothub":
+        return "iothub"
+    found = shutil.which(typed.name)
+    return typed.name if found is not None and Path(found).samefile(typed) else str(typed)
 
 
 def make_table(*headers: str) -> Table:

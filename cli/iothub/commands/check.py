@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from iothub.commands.render import FilesOption
 from iothub.options import (
     DEFAULT_NAME,
     DEFAULT_RELEASE,
     BootstrapOption,
     ContextOption,
+    FilesOption,
     NameOption,
     NamespaceOption,
     OutputOption,

@@ -10,8 +10,8 @@ import typer
 
 from iothub.commands.up import Kafka, KafkaOption, Mqtt, MqttOption
 from iothub.errors import UsageError
-from iothub.options import DEFAULT_RELEASE, ContextOption, NamespaceOption, OutputOption, ReleaseOption
-from iothub.terminal import OutputFormat, Terminal
+from iothub.options import DEFAULT_RELEASE, ContextOption, HubFilesOption, NamespaceOption, OutputOption, ReleaseOption
+from iothub.terminal import OutputFormat, Terminal, find_program
 
 _NAME = "demo"
 
@@ -25,14 +25,7 @@ def demo(
         float, typer.Option("--damaged", min=0, max=1, help="Share of damaged messages: 0.02 is one in fifty.")
     ] = 0.02,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same devices, values and damage.")] = 0,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--filename",
-            "-f",
-            help="A file or folder of TelemetryConsumers, again for more. Left out, the validator and the raw logger.",
-        ),
-    ] = None,
+    files: HubFilesOption = None,
     kafka: KafkaOption = Kafka.AUTO,
     mqtt: MqttOption = Mqtt.AUTO,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the hub's folder: its data and its logs.")] = False,
@@ -67,6 +60,7 @@ def demo(
         )
     if picture is not None:
         check_picture(picture)
+    where = Where(context=context, namespace=namespace, release=release)
     options = DemoOptions(seconds, devices, rate, damaged, seed, picture)
     terminal = Terminal(output)
     if context is None:
@@ -79,9 +73,11 @@ def demo(
             raise UsageError(
                 "--filename, --kafka, --mqtt and --keep are about a hub on this machine: leave --context out"
             )
-        where = Where(context=context, namespace=namespace, release=release)
         with open_target(where, terminal, mqtt=True) as target:
             summary = asyncio.run(run_demo(options, ClusterStage(target), terminal))
-    terminal.show(summary.to_document(), lambda: render_summary(summary))
+    terminal.show(
+        summary.to_document(),
+        lambda: render_summary(summary, program=find_program(), cluster=where.to_cluster_options()),
+    )
     if not summary.is_good:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from iothub.commands import add_command
 from iothub.errors import CliError, UsageError
 from iothub.interrupts import ctrl_c_asks
 from iothub.kafka.client import connect
@@ -54,6 +55,7 @@ _SCREEN_BYTES = 4096
 dlq = typer.Typer(
     help="Look at dead letters, and put them back where they came from.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -71,7 +73,6 @@ SinceOption = Annotated[
 UntilOption = Annotated[str | None, typer.Option("--until", help="Only those before this time.")]
 
 
-@dlq.command()
 def ls(
     *,
     by: Annotated[By, typer.Option("--by", help="What to count them by.")] = By.REASON,
@@ -103,7 +104,6 @@ def ls(
         terminal.show(build_counts_document(counts, by), lambda: build_counts_table(counts, by))
 
 
-@dlq.command()
 def show(
     place: Annotated[str | None, typer.Argument(help="PARTITION:OFFSET in the dead-letter topic.")] = None,
     *,
@@ -141,7 +141,6 @@ def show(
         )
 
 
-@dlq.command()
 def replay(
     *,
     everything: Annotated[bool, typer.Option("--all", help="All of them, where no filter says which.")] = False,
@@ -254,3 +253,7 @@ def _make_filter(
         None if since is None else parse_moment(since, now),
         None if until is None else parse_moment(until, now),
     )
+
+
+for _command in (ls, show, replay):
+    add_command(dlq, _command)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from iothub.errors import ManifestProblem
-from iothub.options import OutputOption
+from iothub.options import FilesOption, OutputOption
 from iothub.terminal import OutputFormat, Terminal
-
-FilesOption = Annotated[
-    list[Path],
-    typer.Option("--file", "-f", help="A file, a folder with all below it, or - for standard input; repeatable."),
-]
 
 
 def render(

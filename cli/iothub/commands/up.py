@@ -6,13 +6,12 @@ import asyncio
 import os
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from iothub.hub.events import Event, format_now
-from iothub.options import DEFAULT_NAME, NameOption, OutputOption
+from iothub.options import DEFAULT_NAME, HubFilesOption, NameOption, OutputOption
 from iothub.terminal import OutputFormat, Terminal
 
 
@@ -52,14 +51,7 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin without what t
 
 def up(
     *,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--filename",
-            "-f",
-            help="A file or folder of TelemetryConsumers, again for more. Left out, the validator and the raw logger.",
-        ),
-    ] = None,
+    files: HubFilesOption = None,
     kafka: KafkaOption = Kafka.AUTO,
     mqtt: MqttOption = Mqtt.AUTO,
     kafka_port: KafkaPortOption = None,

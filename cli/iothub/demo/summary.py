@@ -62,8 +62,11 @@ class DemoSummary:
         }
 
 
-def render_summary(summary: DemoSummary) -> RenderableType:
-    """Return the summary as a table with a sentence above it, and what to type next below."""
+def render_summary(summary: DemoSummary, *, program: str = "iothub", cluster: str = "") -> RenderableType:
+    """Return the summary as a table with a sentence above it, and what to type next below.
+
+    ``program`` is how iothub is called here, ``cluster`` are the options that name the hub where it is a cluster's.
+    """
     totals, counts = summary.totals, summary.counts
     table = make_table("what", "messages", "about")
     table.columns[1].justify = "right"
@@ -91,7 +94,7 @@ def render_summary(summary: DemoSummary) -> RenderableType:
     ]
     lines += [Text(f"{name}: {where}.") for name, where in summary.places]
     lines += [Text(note) for note in summary.notes]
-    return Group(*lines, Text(""), *_next_steps(summary))
+    return Group(*lines, Text(""), *_next_steps(summary, program, cluster))
 
 
 def _judge(summary: DemoSummary) -> str:
@@ -105,17 +108,19 @@ def _judge(summary: DemoSummary) -> str:
     return f"All {totals.acknowledged:,} acknowledged messages arrived: 0 lost."
 
 
-def _next_steps(summary: DemoSummary) -> list[Text]:
+def _next_steps(summary: DemoSummary, program: str, cluster: str) -> list[Text]:
+    option = f" {cluster}" if cluster else ""
     steps = [
-        ("iothub up", "the same hub, and it stays; then, in another terminal:"),
-        ("iothub simulate --rate 50", "devices"),
-        ("iothub tail telemetry.clean", "what they say"),
-        ("iothub lag", "how far the consumers are"),
+        (f"simulate --rate 50{option}", "devices"),
+        (f"tail telemetry.clean{option}", "what they say"),
+        (f"lag{option}", "how far the consumers are"),
     ]
+    if not cluster:
+        steps.insert(0, ("up", "the same hub, and it stays; then, in another terminal:"))
     if summary.kept:
-        steps.insert(0, ("iothub up --name demo", f"what this one kept in {summary.kept}"))
+        steps.insert(0, ("up --name demo", f"what this one kept in {summary.kept}"))
     width = max(len(command) for command, _ in steps)
-    return [Text("Next:"), *(Text(f"  {command:<{width}}   {about}") for command, about in steps)]
+    return [Text("Next:"), *(Text(f"  {program} {command:<{width}}   {about}") for command, about in steps)]
 
 
 def _round(seconds: float | None) -> float | None:

@@ -90,3 +90,10 @@ def test_a_target_of_this_machine_needs_no_waiting(capsys: pytest.CaptureFixture
     with open_target(Where(bootstrap_servers="typed:1"), Terminal(), mqtt=True) as target:
         assert target.bootstrap_servers == "typed:1"
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_cluster_is_named_as_it_was_typed() -> None:
+    assert Where().to_cluster_options() == ""
+    assert Where(context="kind-iot-hub").to_cluster_options() == "--context kind-iot-hub"
+    where = Where(context="my cluster", namespace="hub", release="other")
+    assert where.to_cluster_options() == "--context 'my cluster' --namespace hub --release other"

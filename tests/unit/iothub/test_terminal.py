@@ -8,11 +8,12 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.table import Table
 
-from iothub.terminal import OutputFormat, Terminal, make_table
+from iothub.terminal import OutputFormat, Terminal, find_program, make_table
 
 LONG = "x" * 400
 
@@ -107,3 +108,27 @@ def test_a_reader_that_goes_ends_a_stream_in_peace() -> None:
 def test_a_stream_that_is_no_terminal_has_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert Terminal().out.width > 1_000
+
+
+class TestProgram:
+    @pytest.fixture
+    def installed(self, tmp_path: Path) -> Path:
+        program = tmp_path / "bin" / "iothub"
+        program.parent.mkdir()
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        return program
+
+    def test_one_of_the_path_is_called_by_its_name(self, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(installed.parent))
+        monkeypatch.setattr("sys.argv", [str(installed), "demo"])
+        assert find_program() == "iothub"
+
+    def test_any_other_is_called_as_it_was_typed(self, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nowhere")
+        monkeypatch.setattr("sys.argv", [str(installed), "demo"])
+        assert find_program() == str(installed)
+
+    def test_kubectl_calls_it_by_another_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.argv", ["/usr/bin/kubectl-iothub"])
+        assert find_program() == "iothub"

@@ -54,6 +54,14 @@ class TestVerdict:
         for wanted in ("not_json 40, missing_field 20", "2,940", "came 2.3 s after the command was typed", "iothub up"):
             assert wanted in text
 
+    def test_what_to_type_next_is_what_can_be_typed_here(self) -> None:
+        console = Console(file=StringIO(), width=100, color_system=None)
+        with console.capture() as captured:
+            console.print(render_summary(GOOD, program=".venv/bin/iothub", cluster="--context kind-iot-hub"))
+        text = captured.get()
+        assert "  .venv/bin/iothub tail telemetry.clean --context kind-iot-hub " in text
+        assert "iothub up" not in text, "a cluster's hub is there already"
+
     def test_one_is_lost(self) -> None:
         assert not lose(1).is_good
         assert show(lose(1)).startswith("1 of 3,000 acknowledged messages are lost.")
