@@ -6,17 +6,7 @@ from typing import Annotated
 
 import typer
 
-from iothub.options import (
-    DEFAULT_NAME,
-    DEFAULT_RELEASE,
-    BootstrapOption,
-    ContextOption,
-    FilesOption,
-    NameOption,
-    NamespaceOption,
-    OutputOption,
-    ReleaseOption,
-)
+from iothub.options import FilesOption, OutputOption
 from iothub.target import Where
 from iothub.terminal import OutputFormat, Terminal
 
@@ -36,11 +26,7 @@ def check(
     handler_seconds: Annotated[
         float, typer.Option("--handler-seconds", min=0.1, max=3600, help="Longest time that a handler may take.")
     ] = 60.0,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Tell whether TelemetryConsumers in files are right, with no cluster.
@@ -51,7 +37,6 @@ def check(
     """
     from iothub.checking import CheckOptions, run_check  # noqa: PLC0415  # only when it runs
 
-    where = Where(bootstrap_servers, context, namespace, release, name)
     terminal = Terminal(output)
     report = run_check(CheckOptions(tuple(files), handler_sample, handler_seconds), where, terminal)
     if terminal.is_json:

@@ -35,16 +35,7 @@ from iothub.kafka.replay_plan import DEFAULT_MAX_ATTEMPTS, ReplayPlan, ReplayRul
 from iothub.kafka.replaying import LetterReplay
 from iothub.kafka.starts import parse_moment
 from iothub.locate import open_target
-from iothub.options import (
-    DEFAULT_NAME,
-    DEFAULT_RELEASE,
-    BootstrapOption,
-    ContextOption,
-    NameOption,
-    NamespaceOption,
-    OutputOption,
-    ReleaseOption,
-)
+from iothub.options import OutputOption
 from iothub.target import Where
 from iothub.terminal import OutputFormat, Terminal, quiet_pipe
 from telemetry.names import TOPIC_DLQ
@@ -82,11 +73,7 @@ def ls(
     since: SinceOption = None,
     until: UntilOption = None,
     topic: TopicOption = TOPIC_DLQ,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Count dead letters by reason, device, consumer, topic or stage.
@@ -95,7 +82,7 @@ def ls(
     """
     terminal = Terminal(output)
     wanted = _make_filter(reason, device, consumer, since, until)
-    with open_target(Where(bootstrap_servers, context, namespace, release, name), terminal) as target:
+    with open_target(where, terminal) as target:
         with terminal.waiting(f"the dead letters in {topic} of {target.title}"):
             kafka = connect(target)
             marks = read_marks(kafka, topic)
@@ -111,11 +98,7 @@ def show(
         str | None, typer.Option("--id", help="The message's id, in place of its place: its newest dead letter.")
     ] = None,
     topic: TopicOption = TOPIC_DLQ,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show everything about one dead letter, and what a replay would do with it."""
@@ -123,7 +106,7 @@ def show(
     if (place is None) == (message_id is None):
         raise UsageError("say which dead letter: PARTITION:OFFSET, or --id ID")
     at = None if place is None else parse_letter_place(place)
-    with open_target(Where(bootstrap_servers, context, namespace, release, name), terminal) as target:
+    with open_target(where, terminal) as target:
         with terminal.waiting(f"{topic} of {target.title}"):
             kafka = connect(target)
             earlier: list[LetterPlace] = []
@@ -162,11 +145,7 @@ def replay(
     again: Annotated[bool, typer.Option("--again", help="Also what was replayed already.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask; needed where nobody can answer.")] = False,
     topic: TopicOption = TOPIC_DLQ,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Put dead letters back into the topics that they were in: bytes, key and headers as they came.
@@ -183,7 +162,7 @@ def replay(
         raise UsageError("--each goes with --dry-run")
     if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("nobody is there to confirm: look with --dry-run, then write --yes")
-    with open_target(Where(bootstrap_servers, context, namespace, release, name), terminal) as target, quiet_pipe():
+    with open_target(where, terminal) as target, quiet_pipe():
         with terminal.waiting(f"the dead letters in {topic} of {target.title}"):
             work = LetterReplay(
                 connect(target),

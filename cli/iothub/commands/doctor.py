@@ -5,27 +5,14 @@ from __future__ import annotations
 import typer
 from rich.console import Group
 
-from iothub.options import (
-    DEFAULT_NAME,
-    DEFAULT_RELEASE,
-    BootstrapOption,
-    ContextOption,
-    NameOption,
-    NamespaceOption,
-    OutputOption,
-    ReleaseOption,
-)
+from iothub.options import OutputOption
 from iothub.target import Where
 from iothub.terminal import OutputFormat, Terminal
 
 
 def doctor(
     *,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Say what is missing or wrong, on this machine or a cluster, and what to type.
@@ -43,7 +30,7 @@ def doctor(
     )
 
     terminal = Terminal(output)
-    sections = list(examine(Where(bootstrap_servers, context, namespace, release, name), terminal))
+    sections = list(examine(where, terminal))
     terminal.show(
         build_document(sections),
         lambda: Group(*(line for section in sections for line in (build_table(section), "")), build_summary(sections)),

@@ -11,16 +11,7 @@ from iothub.kafka.client import IN_MEMORY_GROUPS, connect
 from iothub.kafka.facts import read_groups
 from iothub.kafka.views import build_groups_document, build_groups_table, build_members_table, build_places_table
 from iothub.locate import open_target
-from iothub.options import (
-    DEFAULT_NAME,
-    DEFAULT_RELEASE,
-    BootstrapOption,
-    ContextOption,
-    NameOption,
-    NamespaceOption,
-    OutputOption,
-    ReleaseOption,
-)
+from iothub.options import OutputOption
 from iothub.target import Where
 from iothub.terminal import OutputFormat, Terminal
 
@@ -28,11 +19,7 @@ from iothub.terminal import OutputFormat, Terminal
 def groups(
     group: Annotated[list[str] | None, typer.Argument(help="Groups to show with members and places.")] = None,
     *,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show Kafka's consumer groups: state, members, topics, lag.
@@ -40,7 +27,6 @@ def groups(
     "-" is what is not known: the lag of a group that has committed nothing yet depends on where it will begin.
     """
     terminal = Terminal(output)
-    where = Where(bootstrap_servers, context, namespace, release, name)
     with open_target(where, terminal) as target:
         with terminal.waiting(target.title):
             kafka = connect(target)

@@ -11,16 +11,7 @@ from iothub.kafka.client import IN_MEMORY_GROUPS, connect
 from iothub.kafka.rates import measure_lag
 from iothub.kafka.views import build_lag_document, build_lag_line, build_lag_table
 from iothub.locate import open_target
-from iothub.options import (
-    DEFAULT_NAME,
-    DEFAULT_RELEASE,
-    BootstrapOption,
-    ContextOption,
-    NameOption,
-    NamespaceOption,
-    OutputOption,
-    ReleaseOption,
-)
+from iothub.options import OutputOption
 from iothub.target import Where
 from iothub.terminal import OutputFormat, Terminal, quiet_pipe
 
@@ -35,11 +26,7 @@ def lag(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Measure again and again, until Ctrl-C; in a pipe a line a round.")
     ] = False,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show how far groups are behind, and in how long they will have caught up.
@@ -48,7 +35,6 @@ def lag(
     seconds needs a longer window than the default.
     """
     terminal = Terminal(output)
-    where = Where(bootstrap_servers, context, namespace, release, name)
     with open_target(where, terminal) as target, quiet_pipe():
         with terminal.waiting(f"{target.title}, for {window:g} s of it"):
             kafka = connect(target)

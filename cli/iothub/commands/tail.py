@@ -13,16 +13,7 @@ from iothub.kafka.reading import read_records
 from iothub.kafka.records import RecordFilter, build_record_document, format_record, parse_header_filter
 from iothub.kafka.starts import parse_start
 from iothub.locate import open_target
-from iothub.options import (
-    DEFAULT_NAME,
-    DEFAULT_RELEASE,
-    BootstrapOption,
-    ContextOption,
-    NameOption,
-    NamespaceOption,
-    OutputOption,
-    ReleaseOption,
-)
+from iothub.options import OutputOption
 from iothub.target import Where
 from iothub.terminal import OutputFormat, Terminal, quiet_pipe
 
@@ -53,11 +44,7 @@ def tail(
         list[str] | None, typer.Option("--header", help="Only messages with this header, name=value; can be repeated.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the same as --output json.")] = False,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     r"""Show a topic's messages as they come: time, partition:offset, device, value.
@@ -66,7 +53,6 @@ def tail(
     the topic already is put in order of time; what comes is shown as it comes.
     """
     terminal = Terminal(OutputFormat.JSON if json else output)
-    where = Where(bootstrap_servers, context, namespace, release, name)
     wanted = RecordFilter(device, frozenset(reason or ()), tuple(map(parse_header_filter, header or ())))
     begin = parse_start(start or ("end" if follow else "beginning"), datetime.now(UTC))
     with open_target(where, terminal) as target, quiet_pipe():

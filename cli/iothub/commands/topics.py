@@ -11,16 +11,7 @@ from iothub.kafka.client import connect
 from iothub.kafka.facts import read_topics
 from iothub.kafka.views import build_partitions_table, build_topics_document, build_topics_table
 from iothub.locate import open_target
-from iothub.options import (
-    DEFAULT_NAME,
-    DEFAULT_RELEASE,
-    BootstrapOption,
-    ContextOption,
-    NameOption,
-    NamespaceOption,
-    OutputOption,
-    ReleaseOption,
-)
+from iothub.options import OutputOption
 from iothub.target import Where
 from iothub.terminal import OutputFormat, Terminal
 
@@ -29,11 +20,7 @@ def topics(
     topic: Annotated[list[str] | None, typer.Argument(help="Topics to show partition by partition.")] = None,
     *,
     internal: Annotated[bool, typer.Option("--internal", help="Show Kafka's own topics too.")] = False,
-    bootstrap_servers: BootstrapOption = None,
-    context: ContextOption = None,
-    namespace: NamespaceOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    name: NameOption = DEFAULT_NAME,
+    where: Where,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show Kafka's topics: partitions, replication, messages, retention.
@@ -42,7 +29,6 @@ def topics(
     many bytes a topic takes Kafka tells only to its own tools.
     """
     terminal = Terminal(output)
-    where = Where(bootstrap_servers, context, namespace, release, name)
     with open_target(where, terminal) as target:
         with terminal.waiting(target.title):
             kafka = connect(target)

@@ -133,6 +133,8 @@ class Kafka:
                 return found
             if left:
                 time.sleep(_PAUSE)
+                # The client remembers that there was no leader, and would not ask by itself.
+                self.read_metadata()
         return found
 
     @contextmanager
