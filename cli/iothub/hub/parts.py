@@ -7,6 +7,7 @@ memory is the exception: what it held went with it, so its end is the hub's.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from iothub.hub.processes import Launch, Process
 from iothub.hub.waits import Waits
 from iothub.servers.program import Program
 
+LITTLE_ROOM = 1024 * 1024
+"""So few free bytes are a full disk."""
 LOOK_SECONDS = 0.05
 """How often a program that starts is asked whether it is ready; a question waits for the answer to the one before."""
 
@@ -161,7 +164,7 @@ class RunningPart:
                 self._state = "stopped"
                 self._on_end(code)
                 return
-            process = await self._start_again(why or f"it ended with exit code {code}")
+            process = await self._start_again(why or self._find_cause() or f"it ended with exit code {code}")
 
     async def _watch(self, process: Process) -> tuple[int, str | None]:
         """Return the exit code of a program that has ended, and why it was killed where it was."""
@@ -206,7 +209,7 @@ class RunningPart:
     def _describe_failure(self, code: int | None) -> str:
         """Return why a start failed, with what its log tells; ``code`` is None where it took too long."""
         name = self._program.name
-        known = self._explain_failure(self._log) if self._explain_failure is not None else None
+        known = self._find_cause()
         if known is not None:
             return known
         what = (
@@ -217,3 +220,11 @@ class RunningPart:
         lines = read_tail(self._log).splitlines()
         said = f": {lines[-1].strip()}" if lines else ""
         return f"{name} {what}{said} (its log is {self._log})"
+
+    def _find_cause(self) -> str | None:
+        """Return why the program can't go on, where its log or the disk tells."""
+        known = self._explain_failure(self._log) if self._explain_failure is not None else None
+        # On a full disk the log itself may have no room for the reason.
+        if known is None and shutil.disk_usage(self._log.parent).free < LITTLE_ROOM:
+            return f"the disk of {self._around.folder.path} is full; make room there"
+        return known

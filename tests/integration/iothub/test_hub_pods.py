@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -271,6 +272,15 @@ async def test_a_part_that_does_not_start_is_one_sentence(
     with pytest.raises(StartFailed) as raised:
         await part.start()
     assert str(raised.value).startswith(sentence)
+    await part.stop()
+
+
+async def test_a_full_disk_is_the_cause_that_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iothub.hub.parts.shutil.disk_usage", lambda place: SimpleNamespace(free=4096))
+    program = Program(name="server", command=(sys.executable, "-c", "raise SystemExit(1)"), is_ready=lambda: False)
+    part = RunningPart(program, bench.around, kind="kafka", software="s")
+    with pytest.raises(StartFailed, match=r"^the disk of .* is full; make room there$"):
+        await part.start()
     await part.stop()
 
 
