@@ -2,6 +2,7 @@
 
     --context                 the hub of a kubectl context, through port-forwards
     --bootstrap-servers       that Kafka
+    --name                    the hub of that name on this machine
     KAFKA_BOOTSTRAP_SERVERS   that Kafka
     a hub that runs here      its Kafka, and its MQTT broker
     else                      localhost:9092
@@ -15,8 +16,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from iothub.errors import UsageError
+from iothub.errors import NotRunning, UsageError
+from iothub.hub.folder import Folder, find_holder
 from iothub.hub.state import read_state
+from iothub.options import DEFAULT_NAME
 from iothub.target import MqttTarget, Target, Where
 from iothub.terminal import Terminal
 from telemetry.kafka_config import KafkaConfig
@@ -48,14 +51,18 @@ def check_where(where: Where) -> None:
 
 
 def find_local_target(where: Where) -> Target:
-    """Return the target that needs no port-forward."""
-    named = where.bootstrap_servers or os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    """Return the target that needs no port-forward.
+
+    Raises NotRunning where a hub is named that does not run, and where one is only just starting.
+    """
+    named = where.bootstrap_servers
+    if named is None and where.name == DEFAULT_NAME:
+        named = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if named:
         return Target(f"Kafka at {named}", named)
     state = read_state(where.name)
     if state is None:
-        default = str(KafkaConfig.model_fields["bootstrap_servers"].default)
-        return Target(f"Kafka at {default}", default)
+        return _find_usual_target(where.name)
     mqtt = MqttTarget("127.0.0.1", state.mqtt.port, state.mqtt.version)
     return Target(
         f"the hub {state.name!r} on this machine",
@@ -64,3 +71,13 @@ def find_local_target(where: Where) -> Target:
         mqtt=mqtt,
         groups=state.groups,
     )
+
+
+def _find_usual_target(name: str) -> Target:
+    """Return the usual address, where no hub called ``name`` is ready; it is not what a hub's user means, though."""
+    if find_holder(Folder.of(name)) is not None:
+        raise NotRunning(f"the hub {name!r} is starting, or about to end; try again once it says that it is ready")
+    if name != DEFAULT_NAME:
+        raise NotRunning(f"no hub {name!r} runs on this machine; start it with iothub up --name {name}")
+    default = str(KafkaConfig.model_fields["bootstrap_servers"].default)
+    return Target(f"Kafka at {default}", default)

@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iothub.errors import UsageError
+from iothub.errors import NotRunning, UsageError
+from iothub.hub.folder import Folder, Lock
 from iothub.hub.state import HubState, KafkaPart, MqttPart, write_state
 from iothub.locate import find_local_target, open_target
 from iothub.target import MqttTarget, Target, Where
@@ -52,6 +53,25 @@ def test_a_hub_is_found_by_its_name() -> None:
     run_hub("lab")
     assert find_local_target(Where()).bootstrap_servers == "localhost:9092"
     assert find_local_target(Where(name="lab")).bootstrap_servers == "127.0.0.1:29092"
+
+
+def test_a_hub_that_is_named_is_meant(environment: SetVariables) -> None:
+    environment({"KAFKA_BOOTSTRAP_SERVERS": "kafka.example.com:9092"})
+    with pytest.raises(NotRunning, match=r"^no hub 'lab' runs on this machine; start it with iothub up --name lab$"):
+        find_local_target(Where(name="lab"))
+    run_hub("lab")
+    assert find_local_target(Where(name="lab")).bootstrap_servers == "127.0.0.1:29092"
+
+
+def test_a_hub_that_only_starts_is_waited_for_by_whoever_asks() -> None:
+    folder = Folder.of("hub")
+    lock = Lock(folder)
+    assert lock.take()
+    try:
+        with pytest.raises(NotRunning, match=r"^the hub 'hub' is starting, or about to end"):
+            find_local_target(Where())
+    finally:
+        lock.release()
 
 
 def test_a_hub_that_was_killed_is_none() -> None:
