@@ -16,7 +16,7 @@ if ! diff --recursive --brief crds "$chart/charts/operator/crds" >&2; then
   problem "the CRDs of $chart/charts/operator/crds differ from crds/: cp crds/*.yaml $chart/charts/operator/crds/"
 fi
 
-# 2. Shell scripts parse: those that run in pods with sh, ours with bash.
+# 2. Shell scripts parse: those that run in pods and containers with sh, ours with bash.
 for script in hack/*.sh .ci/run compose/*/*.sh "$chart"/charts/*/files/*.sh; do
   case $(head -1 "$script") in
     *bash) bash -n "$script" || problem "$script does not parse" ;;

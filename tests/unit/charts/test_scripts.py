@@ -182,7 +182,7 @@ class TestCheckCharts:
     @pytest.fixture
     def copy(self, tmp_path: Path) -> Path:
         """A copy of what it looks at, to break."""
-        for folder in ("hack", "crds", "charts", ".ci"):
+        for folder in ("hack", "crds", "charts", "compose", ".ci"):
             shutil.copytree(ROOT / folder, tmp_path / folder)
         return tmp_path
 
