@@ -125,6 +125,17 @@ def test_a_message_that_it_fails_on_is_found_in_its_batch_and_tried_as_often_as_
     assert report.held_back == 0
 
 
+def test_what_failed_once_is_handed_over_alone_from_then_on() -> None:
+    sizes: list[int] = []
+
+    def handle(batch: list[Any]) -> None:
+        sizes.append(len(batch))
+        raise ValueError
+
+    report = run(Handler(handle), record(0), record(0, partition=1), max_attempts=2)
+    assert (sizes, len(report.failures)) == ([2, 1, 1, 1, 1], 2)
+
+
 def test_a_generator_that_fails_is_seen_too() -> None:
     def handle(batch: list[Any]) -> Iterator[Outgoing]:
         yield Outgoing("a", b"")
@@ -132,7 +143,8 @@ def test_a_generator_that_fails_is_seen_too() -> None:
 
     report = run(Handler(handle), record(0), max_attempts=1)
     assert report.failures[0].raised is not None
-    assert report.failures[0].raised.startswith("ValueError: half way")
+    assert report.failures[0].raised.startswith("ValueError: half way (")
+    assert "test_sample.py, line " in report.failures[0].raised
     assert report.produced == {}
 
 
