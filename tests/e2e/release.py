@@ -118,11 +118,28 @@ class Release:
 
     def wait_until_ready(self, *, timeout: float = 240) -> None:
         """Wait until every pod of the release, its topics and the validator are at work."""
+        self._have_forgotten_pods_scheduled()
         validator = self.validator()["metadata"]["name"]
         self.kube.wait("condition=Ready", f"telemetryconsumer/{validator}", timeout=int(timeout))
         for kind in ("statefulset", "deployment"):
             for item in self.kube.get_all(kind):
-                self.kube.run("rollout", "status", f"{kind}/{item['metadata']['name']}", f"--timeout={timeout:.0f}s")
+                name = f"{kind}/{item['metadata']['name']}"
+                self.kube.run("rollout", "status", name, f"--timeout={timeout:.0f}s", timeout=timeout + 10)
+
+    def _have_forgotten_pods_scheduled(self) -> None:
+        """Have pods made anew that no node was found for.
+
+        A scheduler that looked at a pod in the moment in which its volume was made may look again only after five
+        minutes, and a test has as many.
+        """
+        try:
+            wait_until(lambda: not self._unscheduled_pods(), timeout=30, interval=1, what="every pod to have a node")
+        except TimeoutError:
+            for name in self._unscheduled_pods():
+                self.kube.run("delete", "pod", name)
+
+    def _unscheduled_pods(self) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.kube.get_all("pod") if "nodeName" not in pod["spec"]]
 
     def uninstall(self) -> None:
         """Take everything away again: the release, then its namespace."""
