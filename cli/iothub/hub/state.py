@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from iothub.errors import UsageError
+
 STATE_FILE = "state.json"
 
 
@@ -52,9 +54,11 @@ class HubState(_Model):
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder of the hub ``name``, whether there is one or not."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "iot-hub" / name
+    """Return the folder of the hub ``name``, whether there is one or not. Raises UsageError where nobody says where."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    # A relative one counts as none, as the XDG specification has it: it would mean another folder in each terminal.
+    home = Path(given) if os.path.isabs(given) else _find_home() / ".local" / "state"
+    return home / "iot-hub" / name
 
 
 def read_state(name: str) -> HubState | None:
@@ -73,6 +77,15 @@ def write_state(state: HubState) -> None:
     new = path.with_suffix(".new")
     new.write_text(state.model_dump_json(indent=2) + "\n", "utf-8")
     new.replace(path)
+
+
+def _find_home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder to keep a hub's state in: set XDG_STATE_HOME to a folder, by its whole path"
+        ) from error
 
 
 def is_process(pid: int, created: float) -> bool:
