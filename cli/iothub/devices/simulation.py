@@ -92,7 +92,7 @@ def run_simulation(options: SimulationOptions, target: MqttTarget, terminal: Ter
     """
     skipped, total = _check_file(options, terminal)
     with ExitStack() as stack:
-        write = stack.enter_context(_open_acknowledged(options.acknowledged))
+        write = stack.enter_context(open_acknowledged(options.acknowledged))
         publisher = Publisher(target, on_acknowledged=write)
         with terminal.waiting(f"the MQTT broker at {target.host}:{target.port}"):
             publisher.connect()
@@ -175,14 +175,29 @@ def _limit(plan: Iterator[Planned], options: SimulationOptions) -> Iterator[Plan
 
 
 @contextmanager
-def _open_acknowledged(path: Path | None) -> Iterator[Callable[[Message], None]]:
-    """Yield what notes an acknowledged message in the file ``path``, or nowhere."""
+def open_acknowledged(path: Path | None) -> Iterator[Callable[[Message], None]]:
+    """Yield what notes an acknowledged message in the file ``path``, or nowhere. Raises UsageError, and so may that."""
     if path is None:
         yield lambda _: None
         return
-    try:
+    with _naming_file(path):
         file = path.open("w", encoding="ascii")
+
+    def write(message: Message) -> None:
+        with _naming_file(path):
+            print(message.id, file=file)
+
+    try:
+        yield write
+    finally:
+        with _naming_file(path):
+            file.close()
+
+
+@contextmanager
+def _naming_file(path: Path) -> Iterator[None]:
+    """Have what the system says of ``path`` (no room, no right) end the command as a sentence."""
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror}") from error
-    with file:
-        yield lambda message: print(message.id, file=file)
