@@ -30,6 +30,10 @@ def test_ids_are_written_one_a_line(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_in_a_sentence(messages: int) -> None:
     message = build_message("a", {}, None)
 
-    with pytest.raises(UsageError, match="can't write /dev/full: No space left"), open_acknowledged(FULL) as write:
-        for _ in range(messages):
-            write(message)
+    def write_all() -> None:
+        with open_acknowledged(FULL) as write:
+            for _ in range(messages):
+                write(message)
+
+    with pytest.raises(UsageError, match="can't write /dev/full: No space left"):
+        write_all()
