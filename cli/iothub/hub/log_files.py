@@ -104,11 +104,18 @@ class _Reader:
 
 
 def _parts(folder: Folder) -> list[str]:
-    return [log.stem for log in folder.logs.glob("*.log") if not log.name.endswith(".previous.log")]
+    return [log.stem for log in _glob(folder.logs, "*.log") if not log.name.endswith(".previous.log")]
 
 
 def _pods(folder: Folder) -> list[Path]:
-    return sorted(pod for pod in folder.pods.glob("*/*/*") if pod.is_dir())
+    return sorted(pod for pod in _glob(folder.pods, "*/*/*") if pod.is_dir())
+
+
+def _glob(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return list(folder.glob(pattern))
+    except FileNotFoundError:
+        return []  # a hub that starts again removes the folders of the last run's workers
 
 
 def _container_logs(pod: Path) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +87,22 @@ def test_following_goes_on_over_restarts_cuts_and_new_workers(folder: Folder, mo
     third.mkdir()
     (third / "worker.log").write_text("late\n")
     assert next(workers) == Line("alarm-3", "late", "[alarm-3] ")
+
+
+def test_a_hub_that_removes_its_workers_folders_meanwhile_has_no_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path)
+    consumer = folder.pod("default", "validator", "validator-1").parent
+    consumer.mkdir(parents=True)
+    scan = os.scandir
+
+    def remove_first(path: Path) -> Any:
+        if Path(path) == consumer and consumer.exists():
+            consumer.rmdir()
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", remove_first)
+
+    assert find_logs(folder, "validator") == []
+    assert not consumer.exists()
