@@ -131,3 +131,16 @@ def test_a_second_ctrl_c_kills(up: Up) -> None:
     assert hub.wait(10) == 130
     wait_until(lambda: not [process for process in old if is_there(process)])
     assert worker
+
+
+def test_a_terminal_that_closes_may_say_so_twice(up: Up) -> None:
+    """Given a hub that is ending, then another SIGHUP does not cut that short: what is in hand would be lost."""
+    hub = up(*MOCK)
+    hub.wait_until_ready()
+    hub.wait_until_running("telemetry-validator")
+    old = hub.processes()
+    os.kill(hub.pid, signal.SIGHUP)
+    hub.wait_for("ending in order")
+    os.kill(hub.pid, signal.SIGHUP)
+    assert hub.wait() == 0
+    assert not [process for process in old if is_there(process)]
