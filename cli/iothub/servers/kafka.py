@@ -149,6 +149,9 @@ def build_properties(
         "share.coordinator.state.topic.num.partitions": 1,
         # A lone consumer need not wait for others to join before its first assignment.
         "group.initial.rebalance.delay.ms": 0,
+        # A killed node may register again once its own controller takes the killed one for dead: after 9 s by default.
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
         "num.network.threads": 2,
         "num.io.threads": 4,
         "background.threads": 2,

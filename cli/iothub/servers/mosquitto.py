@@ -159,7 +159,8 @@ def find_limits(mosquitto: Mosquitto) -> tuple[str, ...]:
     better = "without its SQLite plugin" if mosquitto.version >= _SQLITE_SINCE else f"before {since}"
     return (
         f"{mosquitto} acknowledges a message before it is on the disk, as every version {better} does: "
-        "where it is killed, the newest messages can be lost.",
+        "where it is killed, the newest messages can be lost. It writes all that waits anew with every change, so it "
+        "slows down while ingestion or Kafka is away.",
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
+import subprocess
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +22,13 @@ from iothub.servers.mqtt import is_marked, prepare_mqtt
 from iothub.servers.ports import LOOPBACK, is_open
 from iothub.servers.server import MqttServer
 from support import require
+from support.mosquitto import CONTAINER_SCRIPT
+from support.mosquitto import find_mosquitto as find_program
 from support.waiting import wait_until
 
 Start = Callable[..., OurProcess]
+
+SQLITE_PLUGIN = "mosquitto_persist_sqlite.so"
 
 
 def ingestion(server: MqttServer, bootstrap_servers: str, protocol: str = "auto") -> dict[str, str]:
@@ -78,6 +86,65 @@ def test_mosquitto_is_closed_to_devices_until_ingestions_session_is_on_its_disk(
     with running(again.program, log):
         start_process("ingestion.mqtt", **ingestion(again, mock))
         assert read(mock, "telemetry.raw", "reads", 200) == sent
+
+
+@pytest.fixture
+def mosquitto_2_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Put a mosquitto with the SQLite plugin first on the PATH; yield what kills its last run."""
+    program = find_program((2, 1))
+    if program.image is None:
+        yield lambda: None
+        return
+    docker, name = os.environ.get("DOCKER", "docker"), f"iot-hub-test-{uuid.uuid4().hex[:12]}"
+    plugin, command = tmp_path / "lib" / SQLITE_PLUGIN, tmp_path / "sbin" / "mosquitto"
+    for path in (plugin, command):
+        path.parent.mkdir()
+    with plugin.open("wb") as file:
+        subprocess.run(
+            [docker, "run", "--rm", "--entrypoint=cat", program.image, f"/usr/lib/{SQLITE_PLUGIN}"],
+            stdout=file,
+            check=True,
+            timeout=60,
+        )
+    run = shlex.join([docker, "run", "--rm", "-i", "--network=host", f"--user={os.geteuid()}:{os.getegid()}"])
+    where = shlex.join([f"--volume={tmp_path}:{tmp_path}", f"--name={name}", "--entrypoint=sh", program.image])
+    command.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = -h ] && exec {run} --entrypoint=mosquitto {program.image} -h </dev/null\n'
+        f'exec {run} {where} -c {shlex.quote(CONTAINER_SCRIPT)} {program.path} "$2"\n'
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+
+    def kill() -> None:
+        # A SIGKILL of everything in it, and the name is free again.
+        subprocess.run([docker, "rm", "--force", name], capture_output=True, check=False, timeout=60)
+
+    yield kill
+    kill()
+
+
+def test_mosquitto_2_1_keeps_what_it_acknowledged_when_it_is_killed(
+    tmp_path: Path, mock: str, start_process: Start, mosquitto_2_1: Callable[[], None]
+) -> None:
+    folder, log = tmp_path / "mqtt", tmp_path / "mqtt.log"
+    server = prepare_mqtt(folder, port=None, software="mosquitto")
+    assert server.limits == ()
+    assert server.first_program is not None
+    with running(server.first_program, log):
+        reader = start_process("ingestion.mqtt", **ingestion(server, mock))
+        wait_until(lambda: is_marked(server.ingestion_port, version=5), what="the mark", hint=lambda: reader.log)
+        assert reader.terminate() == 0
+    server.note_first_session()
+    sent = {b"message %d" % number for number in range(2000)}
+    with running(server.program, log) as process:
+        publish(server.port, sent, version=5)
+        mosquitto_2_1()
+        process.kill()
+    again = prepare_mqtt(folder, port=server.port, software="mosquitto")
+    with running(again.program, log):
+        start_process("ingestion.mqtt", **ingestion(again, mock))
+        assert read(mock, "telemetry.raw", "reads", 2000) == sent
 
 
 @pytest.mark.parametrize("protocol", ["auto", "3.1.1"])
