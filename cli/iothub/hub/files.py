@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ QUIET_MS = 100
 """How long the files have to be quiet: an editor writes in several steps."""
 GONE_SECONDS = 1.0
 """How long a file may be away while an editor puts another in its place."""
+FOLDER_LOOK_MS = 1000
+"""How often to look whether a folder is still the one that is watched: its watch ends with it, without a word."""
 
 _RESOURCES = {KIND: CONSUMERS, "ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
 
@@ -47,6 +50,7 @@ class Files:
 
     def __init__(self, paths: Sequence[Path], store: ObjectStore, report: Report) -> None:
         self._paths = tuple(paths)
+        self._folders = frozenset(path for path in self._paths if path.is_dir())
         self._store = store
         self._report = report
         self._good: dict[Path, list[Document]] = {}
@@ -55,6 +59,7 @@ class Files:
         self._warnings: tuple[str, ...] = ()
         self._told: frozenset[str] = frozenset()
         self._make_topics: Callable[[Iterable[str]], None] | None = None
+        self._refreshing = asyncio.Lock()
 
     def load(self) -> None:
         """Read and check everything for the first time. Raises ManifestProblem with the first thing that can't work."""
@@ -102,24 +107,63 @@ class Files:
 
     async def watch(self) -> None:
         """Follow the files until cancelled."""
-        folders = {path.resolve() for path in self._paths if path.is_dir()}
-        files = {path.resolve() for path in self._paths if path != STDIN and not path.is_dir()}
+        folders = {path.resolve() for path in self._folders}
+        files = {path.resolve() for path in self._paths if path != STDIN and path not in self._folders}
         # A file is watched through its folder: an editor may put a new one in its place.
         parents = {path.parent for path in files} - folders
         async with asyncio.TaskGroup() as group:
-            if folders:
-                group.create_task(self._follow(folders, recursive=True))
-            if parents:
-                group.create_task(self._follow(parents, recursive=False))
+            for folder in folders:
+                group.create_task(self._follow(folder, recursive=True))
+            for folder in parents:
+                group.create_task(self._follow(folder, recursive=False))
 
-    async def _follow(self, folders: Iterable[Path], *, recursive: bool) -> None:
-        async for _ in awatch(
-            *folders, watch_filter=_is_of_interest, step=QUIET_MS, recursive=recursive, yield_on_timeout=False
-        ):
-            await self.refresh()
+    async def _follow(self, folder: Path, *, recursive: bool) -> None:
+        """Follow what is in ``folder``, also once it was removed, or another was put in its place."""
+        was_there = True
+        while True:
+            identity = _identify(folder)
+            if identity is not None:
+                with suppress(FileNotFoundError):
+                    await self._follow_one(folder, identity, recursive=recursive)
+            if was_there:
+                await self.refresh()
+            was_there = identity is not None
+            await asyncio.sleep(FOLDER_LOOK_MS / 1000)
+
+    async def _follow_one(self, folder: Path, identity: tuple[int, int], *, recursive: bool) -> None:
+        """Follow what is in ``folder`` until it is another one, or none."""
+
+        def is_of_interest(change: Change, path: str) -> bool:
+            return Path(path).suffix in {*SUFFIXES, ".py"} or is_end(change, path)
+
+        def is_end(change: Change, path: str) -> bool:
+            return change is Change.deleted and Path(path) == folder
+
+        looks = awatch(
+            folder,
+            watch_filter=is_of_interest,
+            step=QUIET_MS,
+            recursive=recursive,
+            rust_timeout=FOLDER_LOOK_MS,
+            yield_on_timeout=True,
+        )
+        # What changed before the watch began is in none of its events.
+        is_first = True
+        async with aclosing(looks):
+            async for changes in looks:
+                # A new folder may have the old one's inode: the event of its end counts too.
+                if _identify(folder) != identity or any(is_end(change, path) for change, path in changes):
+                    return
+                if changes or is_first:
+                    await self.refresh()
+                is_first = False
 
     async def refresh(self) -> None:
         """Look at the files, and apply what changed."""
+        async with self._refreshing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         if await asyncio.to_thread(self._look_for_gone):
             await asyncio.sleep(GONE_SECONDS)
         before = dict(self._problems)
@@ -238,5 +282,10 @@ def _find_below(path: Path) -> list[Path]:
         return []
 
 
-def _is_of_interest(change: Change, path: str) -> bool:
-    return Path(path).suffix in {*SUFFIXES, ".py"}
+def _identify(folder: Path) -> tuple[int, int] | None:
+    """Return what tells ``folder`` from another at its place, None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +29,9 @@ spec:
   groupId: {name}
   handler: {handler}
 {more}"""
+
+
+WATCHED_SECONDS = 10.0
 
 
 class Bench:
@@ -49,15 +57,34 @@ class Bench:
         assert found is not None
         return found
 
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.files.watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
     @property
     def names(self) -> list[str]:
         return sorted(body["metadata"]["name"] for body in self.store.find(CONSUMERS))
 
 
+async def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WATCHED_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(module, "GONE_SECONDS", 0)
-    return Bench(tmp_path)
+    monkeypatch.setattr(module, "FOLDER_LOOK_MS", 50)
+    (tmp_path / "manifests").mkdir()
+    return Bench(tmp_path / "manifests")
 
 
 def test_what_is_applied_has_the_crds_defaults(bench: Bench) -> None:
@@ -222,3 +249,51 @@ def test_two_with_one_group_and_different_topics_are_warned_of(bench: Bench) -> 
     assert [event.kind for event in bench.events] == ["warning"]
     bench.files.apply()
     assert len(bench.events) == 1
+
+
+async def test_an_edit_before_the_watch_began_is_not_missed(bench: Bench) -> None:
+    bench.write("a")
+    bench.start()
+    bench.write("b")
+    async with bench.watching():
+        await wait_until(lambda: bench.names == ["a", "b"])
+
+
+async def test_a_folder_that_was_removed_and_is_back_is_followed_on(bench: Bench) -> None:
+    bench.write("a")
+    bench.start()
+    async with bench.watching():
+        shutil.rmtree(bench.folder)
+        await wait_until(lambda: bench.names == [])
+        bench.folder.mkdir()
+        bench.write("b")
+        await wait_until(lambda: bench.names == ["b"])
+        bench.write("c")
+        await wait_until(lambda: bench.names == ["b", "c"])
+
+
+async def test_a_folder_that_another_takes_the_place_of_is_followed_on(bench: Bench) -> None:
+    bench.write("a")
+    bench.start()
+    async with bench.watching():
+        bench.folder.rename(bench.folder.with_name("old"))
+        bench.folder.mkdir()
+        bench.write("b")
+        await wait_until(lambda: bench.names == ["b"])
+
+
+async def test_two_looks_at_the_same_time_do_not_meet(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write("a")
+    bench.start()
+    looks: list[str] = []
+    reload = bench.files._reload
+
+    def slow_reload() -> None:
+        looks.append("begins")
+        time.sleep(0.05)
+        reload()
+        looks.append("ends")
+
+    monkeypatch.setattr(bench.files, "_reload", slow_reload)
+    await asyncio.gather(bench.files.refresh(), bench.files.refresh())
+    assert looks == ["begins", "ends"] * 2
