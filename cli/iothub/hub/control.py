@@ -13,10 +13,11 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from iothub.errors import CliError, NotRunning, UsageError
+from iothub.errors import CliError, NotRunning, Unavailable, UsageError
 
 Answer = dict[str, Any]
 Handler = Callable[[Mapping[str, Any]], Answer]
@@ -43,7 +44,8 @@ class ControlServer:
         """Listen no more."""
         if self._server is not None:
             self._server.close()
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # the next one that listens there removes it
+                self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -70,7 +72,8 @@ class ControlServer:
 def send_request(path: Path, request: Mapping[str, Any], *, name: str) -> Answer:
     """Send one request to the hub ``name`` and return its answer.
 
-    Raises NotRunning where none listens, UsageError with the hub's sentence where it refuses.
+    Raises NotRunning where none listens, Unavailable where it does not answer, UsageError with the hub's sentence where
+    it refuses.
     """
     try:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -79,6 +82,11 @@ def send_request(path: Path, request: Mapping[str, Any], *, name: str) -> Answer
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 line = lines.readline()
+    except TimeoutError as error:
+        raise Unavailable(
+            f"the hub {name!r} runs and has not answered in {_ANSWER_SECONDS:.0f} s: its process is stopped, or the "
+            "machine is overloaded"
+        ) from error
     except OSError as error:
         raise NotRunning(describe_not_running(name)) from error
     answer: Answer = json.loads(line) if line else {"error": f"the hub {name!r} ended before it answered"}

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from iothub.errors import NotRunning, StartFailed
+from iothub.errors import NotRunning, StartFailed, Unavailable
 from iothub.hub.control import describe_not_running, send_request
 from iothub.hub.folder import Folder, Lock, find_holder
 from iothub.hub.leftovers import end_leftovers
@@ -73,8 +73,8 @@ def _wait_for_end(folder: Folder, name: str, lock: Lock) -> None:
             try:
                 send_request(folder.socket, {"do": "stop"}, name=name)
                 asked = True
-            except NotRunning:
-                pass  # it holds its folder and does not listen yet, or not any more
+            except (NotRunning, Unavailable):
+                pass  # it holds its folder and does not listen yet, or not any more, or not now
         if time.monotonic() > deadline:
             raise StartFailed(f"the hub {name!r} has not ended in {END_SECONDS:.0f} s; its logs are in {folder.logs}")
         time.sleep(_LOOK_SECONDS)

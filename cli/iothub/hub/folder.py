@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -144,7 +145,8 @@ class Lock:
     def release(self) -> None:
         """Let the next one in."""
         if self._file is not None:
-            self._file.truncate(0)
+            with suppress(OSError):  # what it says of us then names a process that is gone
+                self._file.truncate(0)
             self._file.close()
             self._file = None
 

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -147,7 +147,9 @@ class Hub:
         await asyncio.gather(*self._background, return_exceptions=True)
         self._background.clear()
         if self._has_folder:
-            self.folder.state.unlink(missing_ok=True)
+            # A disk that is read-only by now must not keep anything from ending in order.
+            with suppress(OSError):
+                self.folder.state.unlink(missing_ok=True)
         # 2. The intake: ingestion hands Kafka what it has, answers for it, and leaves. The broker keeps the rest.
         await self._stop_part(self._ingestion)
         # 3. The workers finish and commit what they have in hand.

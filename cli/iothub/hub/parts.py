@@ -107,6 +107,7 @@ class RunningPart:
             raise StartFailed(self._describe_failure(code if ended else None))
         self._state = "running"
         self._task = asyncio.get_running_loop().create_task(self._keep_running(process))
+        self._task.add_done_callback(self._see_end)
 
     async def replace_program(self, program: Program, *, between: Callable[[], None]) -> None:
         """End the program in order, call ``between``, and start another in its place. Raises StartFailed."""
@@ -165,6 +166,13 @@ class RunningPart:
                 self._on_end(code)
                 return
             process = await self._start_again(why or self._find_cause() or f"it ended with exit code {code}")
+
+    def _see_end(self, task: asyncio.Task[None]) -> None:
+        """Tell of a bug of ours: without its keeper the part is not started again."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            name = self._program.name
+            sentence = f"{name} is not kept at work any more: {type(error).__name__}: {error}"
+            self._around.report(Event(sentence, kind="failed", subject=name))
 
     async def _watch(self, process: Process) -> tuple[int, str | None]:
         """Return the exit code of a program that has ended, and why it was killed where it was."""
@@ -225,6 +233,13 @@ class RunningPart:
         """Return why the program can't go on, where its log or the disk tells."""
         known = self._explain_failure(self._log) if self._explain_failure is not None else None
         # On a full disk the log itself may have no room for the reason.
-        if known is None and shutil.disk_usage(self._log.parent).free < LITTLE_ROOM:
+        if known is None and _has_little_room(self._around.folder.path):
             return f"the disk of {self._around.folder.path} is full; make room there"
         return known
+
+
+def _has_little_room(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < LITTLE_ROOM
+    except OSError:
+        return False  # somebody has removed it: that is told by what fails next

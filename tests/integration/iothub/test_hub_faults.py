@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 
@@ -144,3 +145,24 @@ def test_a_terminal_that_closes_may_say_so_twice(up: Up) -> None:
     os.kill(hub.pid, signal.SIGHUP)
     assert hub.wait() == 0
     assert not [process for process in old if is_there(process)]
+
+
+def test_without_its_logs_folder_a_part_is_started_again_too(up: Up) -> None:
+    hub = up(*MOCK)
+    hub.wait_until_ready()
+    shutil.rmtree(hub.folder / "logs")
+    os.kill(hub.part("ingestion-mqtt")["pid"], signal.SIGKILL)
+    hub.wait_for("ingestion-mqtt is ready again")
+
+
+def test_a_state_file_that_can_not_be_removed_does_not_stop_the_end(up: Up) -> None:
+    """Given a folder in its place, which fails as a disk does that has become read-only, then all ends in order."""
+    hub = up(*MOCK)
+    hub.wait_until_ready()
+    old = hub.processes()
+    (hub.folder / "state.json").unlink()
+    (hub.folder / "state.json").mkdir()
+    os.kill(hub.pid, signal.SIGTERM)
+    assert hub.wait() == 0
+    assert not [process for process in old if is_there(process)]
+    assert "Traceback" not in hub.output

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from iothub.errors import NotRunning, UsageError
+from iothub.errors import NotRunning, Unavailable, UsageError
+from iothub.hub import control
 from iothub.hub.control import ControlServer, send_request
 
 
@@ -73,3 +74,12 @@ def test_nobody_there_is_not_running(tmp_path: Path) -> None:
         with pytest.raises(NotRunning) as raised:
             send_request(tmp_path / "s", {"do": "get"}, name=name)
         assert str(raised.value) == f"no hub {name!r} runs on this machine; start it with: {command}"
+
+
+def test_a_hub_that_is_stopped_is_not_told_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "_ANSWER_SECONDS", 0.05)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        with pytest.raises(Unavailable, match="runs and has not answered"):
+            send_request(tmp_path / "s", {"do": "get"}, name="hub")
