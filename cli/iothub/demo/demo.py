@@ -39,14 +39,14 @@ _NO_PROGRESS = 30.0
 """Once nothing has arrived for so many seconds, what is missing is lost: a killed consumer is back well before."""
 _BEFORE = timedelta(minutes=1)
 """A cluster's clock may be so much behind this one's."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run_demo(options: DemoOptions, stage: Stage, terminal: Terminal, *, kept: Path | None = None) -> DemoSummary:
     """Play the demonstration on ``stage`` and return its count. Raises CliError.
 
-    Ctrl-C, SIGTERM and whoever ends the hub only shorten the time that devices publish: it still ends in order. A
-    second Ctrl-C does not wait for what is still on its way.
+    Ctrl-C, SIGTERM, a terminal that closes and whoever ends the hub only shorten the time that devices publish: it
+    still ends in order. A second Ctrl-C does not wait for what is still on its way.
     """
     with open_show(terminal) as show:
         demo = Demo(options, stage, show)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,8 @@ from iothub.errors import UsageError
 from iothub.terminal import Terminal
 
 _LINE_EVERY = 5.0
+_NOBODY_LOOKS = (OSError, SystemExit)
+"""How writing fails to a terminal that is closed; rich makes SystemExit of a pipe's reader that has gone."""
 _PICTURE_WIDTH, _PICTURE_HEIGHT = 104, 34
 
 
@@ -35,10 +37,36 @@ class Show(Protocol):
 def open_show(terminal: Terminal) -> Iterator[Show]:
     """Yield the screen, on standard error, where that is a terminal; else what writes lines there."""
     if not terminal.err.is_terminal or terminal.err.is_dumb_terminal:
-        yield _Lines(terminal)
+        yield _WhileSeen(_Lines(terminal))
         return
-    with Live(console=terminal.err, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
-        yield _Screen(live)
+    live = Live(console=terminal.err, screen=True, auto_refresh=False, vertical_overflow="crop")
+    live.start()
+    try:
+        yield _WhileSeen(_Screen(live))
+    finally:
+        with suppress(*_NOBODY_LOOKS):
+            live.stop()
+
+
+class _WhileSeen:
+    """Falls silent once nobody can look any more: the demonstration still ends in order, with its count."""
+
+    def __init__(self, show: Show) -> None:
+        self._show: Show | None = show
+
+    def update(self, snapshot: Snapshot) -> None:
+        try:
+            if self._show is not None:
+                self._show.update(snapshot)
+        except _NOBODY_LOOKS:
+            self._show = None
+
+    def tell(self, sentence: str) -> None:
+        try:
+            if self._show is not None:
+                self._show.tell(sentence)
+        except _NOBODY_LOOKS:
+            self._show = None
 
 
 class _Screen:

@@ -14,7 +14,7 @@ import sys
 import termios
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,31 @@ class TestOnPythonAlone:
         assert "It was ended early." in out
         assert "iothub up" in out
         assert "Traceback" not in err
+
+    def test_a_terminal_that_closes_ends_it_and_nothing_is_left(self, demo: Demo) -> None:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            demo.command(*AMQTT, "--seconds", "600"),
+            env={**demo.environment, "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.set_blocking(ours, False)
+
+        def is_ready() -> bool:
+            with suppress(BlockingIOError):
+                os.read(ours, 1 << 20)  # what nobody reads would hold up who writes
+            return demo.is_ready
+
+        wait_until(is_ready, timeout=60, what="the demo's hub")
+        os.close(ours)
+        # It is no session's leader with this terminal as its own, so the kernel does not tell it.
+        process.send_signal(signal.SIGHUP)
+        process.wait(30)
+        assert not (demo.home / "iot-hub" / "demo").exists()
 
     def test_on_a_terminal_it_takes_the_screen_and_gives_it_back(self, demo: Demo) -> None:
         screen = run_on_terminal(demo.command(*AMQTT, "--seconds", "2"), demo.environment, lines=24, columns=80)
