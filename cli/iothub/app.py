@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from iothub.commands import add_command
 from iothub.commands.check import check
@@ -31,8 +33,18 @@ from telemetry.process import find_version
 EX_INTERRUPTED = 130
 """The shell's word for an end by Ctrl-C."""
 
+
+class _Alphabetical(TyperGroup):
+    """Lists its commands by name: typer puts those that have commands of their own last."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the commands' names in the order of the help."""
+        return sorted(self.commands)
+
+
 app = typer.Typer(
     name="iothub",
+    cls=_Alphabetical,
     help="Device telemetry through Kafka: the whole pipeline on this machine, and a look into any Kafka it runs on.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -80,7 +92,10 @@ app.add_typer(dlq, name="dlq", short_help=dlq.info.help)
 def run() -> int:
     """Run the command that was typed and return its exit code."""
     try:
-        app()
+        # Not standalone: typer would draw a box of several lines around what it can't understand, into a pipe too.
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        return _fail_usage(error)
     except CliError as error:
         return _fail(str(error), error.exit_code)
     except IotHubError as error:
@@ -89,7 +104,18 @@ def run() -> int:
         return EX_INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _fail_usage(error: TyperException) -> int:
+    """Say in one sentence what typer did not understand, and where the right words are."""
+    # typer hands on what pydantic says of a value: a sentence of its own behind a colon.
+    message = error.format_message().replace("Value error, ", "").replace(": Input should", ": it should").rstrip(".")
+    if not message:
+        return error.exit_code  # no arguments at all: the help is printed already
+    context = getattr(error, "ctx", None)
+    program = context.command_path if context is not None else "iothub"
+    return _fail(f"{message[0].lower()}{message[1:]}; see {program} --help", error.exit_code)
 
 
 def _fail(sentence: str, code: int) -> int:
