@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 import orjson
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 
 _NO_WIDTH = 10_000
+_RESULT: Final = "ignore"
+"""How results overflow: a terminal wraps them itself, which keeps what is copied from it in one piece."""
 
 
 class OutputFormat(StrEnum):
@@ -40,7 +44,7 @@ class Terminal:
         if self.is_json:
             _write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
         elif self.out.is_terminal:
-            self.out.print(render())
+            self.out.print(render(), crop=False, overflow=_RESULT)
         else:
             # A table fills its last column up with blanks, which a pager would wrap.
             with self.out.capture() as text:
@@ -50,6 +54,13 @@ class Terminal:
     def emit(self, document: object, text: str) -> None:
         """Write one item of a stream at once: a line of JSON, or ``text``."""
         _write(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS).decode() if self.is_json else text)
+
+    def fold(self, sentence: str) -> str:
+        """Return ``sentence`` in lines of the terminal's width, which would cut words in two; in a pipe as it is."""
+        if not self.out.is_terminal:
+            return sentence
+        # A path or an address stays in one piece, to be copied.
+        return textwrap.fill(sentence, self.out.width, break_long_words=False, break_on_hyphens=False)
 
     def say(self, sentence: str) -> None:
         """Tell the person something that is no result."""
@@ -75,9 +86,20 @@ def find_program() -> str:
     return typed.name if found is not None and Path(found).samefile(typed) else str(typed)
 
 
+class _WholeTable(Table):
+    """Is as wide as its cells in a result, as kubectl's tables are: a narrow terminal wraps rows, and nothing is cut.
+
+    One with a column that wraps (``no_wrap = False``) keeps to the terminal's width, and so does one on a live screen.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = options.overflow == _RESULT and all(column.no_wrap for column in self.columns)
+        yield from super().__rich_console__(console, options.update(max_width=_NO_WIDTH) if whole else options)
+
+
 def make_table(*headers: str) -> Table:
     """Return an empty table as kubectl prints them: no lines, a header in capitals, cells not wrapped."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table = _WholeTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for header in headers:
         table.add_column(header.upper(), no_wrap=True)
     return table

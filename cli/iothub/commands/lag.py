@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.live import Live
+from rich.table import Table
 
 from iothub.kafka.client import IN_MEMORY_GROUPS, connect
-from iothub.kafka.rates import measure_lag
+from iothub.kafka.rates import LagRow, measure_lag
 from iothub.kafka.views import build_lag_document, build_lag_line, build_lag_table
 from iothub.locate import open_target
 from iothub.options import OutputOption
@@ -17,7 +19,9 @@ from iothub.terminal import OutputFormat, Terminal, quiet_pipe
 
 
 def lag(
-    group: Annotated[list[str] | None, typer.Argument(help="Groups to look at; left out, all.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Argument(metavar="GROUP", help="Groups to look at; left out, all.")
+    ] = None,
     *,
     window: Annotated[
         float, typer.Option("--window", min=0.1, max=3600, help="Seconds over which rates are measured.")
@@ -36,7 +40,7 @@ def lag(
     """
     terminal = Terminal(output)
     with open_target(where, terminal) as target, quiet_pipe():
-        with terminal.waiting(f"{target.title}, for {window:g} s of it"):
+        with terminal.waiting(f"what {target.title} does in {window:g} s"):
             kafka = connect(target)
             rounds = measure_lag(kafka, group or (), window=window, by_partition=partitions)
             rows = next(rounds)
@@ -45,10 +49,18 @@ def lag(
         if not watch:
             terminal.show(build_lag_document(rows), lambda: build_lag_table(rows))
         elif terminal.out.is_terminal and not terminal.is_json:
-            with Live(build_lag_table(rows), console=terminal.out, auto_refresh=False) as live:
+            with Live(_fit(rows), console=terminal.out, auto_refresh=False) as live:
                 for later in rounds:
-                    live.update(build_lag_table(later), refresh=True)
+                    live.update(_fit(later), refresh=True)
         else:
             terminal.emit(build_lag_document(rows), build_lag_line(rows))
             for later in rounds:
                 terminal.emit(build_lag_document(later), build_lag_line(later))
+
+
+def _fit(rows: Sequence[LagRow]) -> Table:
+    """Return the table for a screen that is drawn again and again: names give way, so that no number is cut."""
+    table = build_lag_table(rows)
+    for names in table.columns[:2]:
+        names.no_wrap = False
+    return table

@@ -83,7 +83,7 @@ def up(
     def show(event: Event) -> None:
         document = {"time": format_now(), "kind": event.kind, "subject": event.subject, "message": str(event)}
         try:
-            terminal.emit(document, str(event))
+            terminal.emit(document, terminal.fold(str(event)))
         except OSError:
             # Nobody reads any more: the terminal is closed, or the program behind the pipe has ended.
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,36 @@ class TestProgram:
     def test_kubectl_calls_it_by_another_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.argv", ["/usr/bin/kubectl-iothub"])
         assert find_program() == "iothub"
+
+
+def read_terminal(script: str, columns: int) -> list[str]:
+    """Run ``script`` on a terminal of so many columns, and return the lines that it writes, plain."""
+    controller, terminal = pty.openpty()
+    try:
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
+        environment.pop("FORCE_COLOR", None)
+        subprocess.run([sys.executable, "-c", script], stdout=terminal, env=environment, check=True, timeout=60)
+        return re.sub(r"\x1b\[[0-9;]*m", "", os.read(controller, 65_536).decode()).splitlines()
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_a_narrow_terminal_cuts_no_cell_of_a_result() -> None:
+    lines = read_terminal(
+        "from iothub.terminal import Terminal, make_table\n"
+        "table = make_table('group', 'lag')\n"
+        "table.add_row('telemetry-clean-logger', '1234567')\n"
+        "Terminal().show([], lambda: table)\n",
+        columns=20,
+    )
+    assert [line.rstrip() for line in lines] == ["GROUP                    LAG", "telemetry-clean-logger   1234567"]
+
+
+def test_a_sentence_is_folded_between_words_and_a_path_stays_whole() -> None:
+    script = "from iothub.terminal import Terminal\nprint(Terminal().fold('look into /a/rather-long/path and go on'))\n"
+    assert read_terminal(script, columns=12) == ["look into", "/a/rather-long/path", "and go on"]
+
+
+def test_a_sentence_in_a_pipe_is_one_line() -> None:
+    assert Terminal().fold("word " * 100) == "word " * 100
