@@ -33,8 +33,8 @@ BootstrapOption = Annotated[
     str | None,
     typer.Option(
         "--bootstrap-servers",
-        help="Kafka to look into, host:port. Left out: KAFKA_BOOTSTRAP_SERVERS, else the hub that runs on this "
-        "machine, else localhost:9092. The other KAFKA_* variables hold too.",
+        help="Kafka to look into, host:port. Left out: the one that the KAFKA_* variables name, else the hub that runs "
+        "on this machine, else localhost:9092.",
     ),
 ]
 ContextOption = Annotated[

@@ -18,7 +18,7 @@ _NAME = "demo"
 
 def demo(
     *,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long devices publish.")] = 60,
+    seconds: Annotated[float, typer.Option("--duration", "--seconds", min=1, help="How long devices publish.")] = 60,
     devices: Annotated[int, typer.Option("--devices", min=1, max=100_000, help="How many devices.")] = 20,
     rate: Annotated[float, typer.Option("--rate", min=0.1, help="Messages a second, of all together.")] = 50,
     damaged: Annotated[

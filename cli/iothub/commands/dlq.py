@@ -92,7 +92,9 @@ def ls(
 
 
 def show(
-    place: Annotated[str | None, typer.Argument(help="PARTITION:OFFSET in the dead-letter topic.")] = None,
+    place: Annotated[
+        str | None, typer.Argument(metavar="PARTITION:OFFSET", help="Its place in the dead-letter topic.")
+    ] = None,
     *,
     message_id: Annotated[
         str | None, typer.Option("--id", help="The message's id, in place of its place: its newest dead letter.")

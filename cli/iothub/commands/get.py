@@ -27,7 +27,7 @@ class GetFormat(StrEnum):
 def get(
     wanted: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="One TelemetryConsumer, or one part; left out, all.", show_default=False),
+        typer.Argument(metavar="NAME", help="One TelemetryConsumer, or one part; left out, all.", show_default=False),
     ] = None,
     name: NameOption = DEFAULT_NAME,
     output: Annotated[

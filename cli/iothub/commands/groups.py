@@ -17,7 +17,9 @@ from iothub.terminal import OutputFormat, Terminal
 
 
 def groups(
-    group: Annotated[list[str] | None, typer.Argument(help="Groups to show with members and places.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Argument(metavar="GROUP", help="Groups to show with members and places.")
+    ] = None,
     *,
     where: Where,
     output: OutputOption = OutputFormat.TABLE,

@@ -22,7 +22,7 @@ _SCREEN_CHARACTERS = 1000
 
 
 def tail(
-    topic: Annotated[str, typer.Argument(help="The topic, such as telemetry.raw.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic, such as telemetry.raw.")],
     *,
     start: Annotated[
         str | None,
@@ -32,9 +32,9 @@ def tail(
             "like 2026-02-20T22:45:00Z. Left out: the end; with --no-follow the beginning.",
         ),
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Wait for what comes, or end at the end.")
-    ] = True,
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", help="End where the topic ends, in place of waiting for what comes.")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="End after so many messages.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="Only this device's messages.")] = None,
     reason: Annotated[
@@ -54,14 +54,14 @@ def tail(
     """
     terminal = Terminal(OutputFormat.JSON if json else output)
     wanted = RecordFilter(device, frozenset(reason or ()), tuple(map(parse_header_filter, header or ())))
-    begin = parse_start(start or ("end" if follow else "beginning"), datetime.now(UTC))
+    begin = parse_start(start or ("beginning" if no_follow else "end"), datetime.now(UTC))
     with open_target(where, terminal) as target, quiet_pipe():
         with terminal.waiting(target.title):
             kafka = connect(target)
             kafka.find_topic(topic)
-        if follow:
+        if not no_follow:
             terminal.say(f"following {topic}, Ctrl-C ends it …")
         at_most = _SCREEN_CHARACTERS if terminal.out.is_terminal else None
-        records = read_records(kafka, topic, start=begin, follow=follow, report=terminal.say)
+        records = read_records(kafka, topic, start=begin, follow=not no_follow, report=terminal.say)
         for record in islice(filter(wanted.matches, records), limit):
             terminal.emit(build_record_document(record), format_record(record, at_most=at_most))

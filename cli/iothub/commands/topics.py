@@ -17,7 +17,9 @@ from iothub.terminal import OutputFormat, Terminal
 
 
 def topics(
-    topic: Annotated[list[str] | None, typer.Argument(help="Topics to show partition by partition.")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Argument(metavar="TOPIC", help="Topics to show partition by partition.")
+    ] = None,
     *,
     internal: Annotated[bool, typer.Option("--internal", help="Show Kafka's own topics too.")] = False,
     where: Where,
