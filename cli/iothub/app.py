@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -27,6 +26,7 @@ from iothub.commands.tail import tail
 from iothub.commands.topics import topics
 from iothub.commands.up import up
 from iothub.errors import CliError
+from iothub.terminal import Terminal
 from telemetry.errors import IotHubError
 from telemetry.process import find_version
 
@@ -119,5 +119,5 @@ def _fail_usage(error: TyperException) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    sys.stderr.write(f"iothub: {sentence}\n")
+    Terminal().say(f"iothub: {sentence}")
     return code

@@ -195,7 +195,7 @@ class TestFailures:
             (("--acknowledged", "/no/folder/ids"), "can't write /no/folder/ids: No such file"),
             (("--damaged", "2"), "--damaged"),
             (("--devices", "0"), "--devices"),
-            (("--frequency", "5"), "No such option"),
+            (("--frequency", "5"), "no such option"),
         ],
     )
     def test_what_can_not_be_meant(self, simulate: Simulate, arguments: tuple[str, ...], sentence: str) -> None:

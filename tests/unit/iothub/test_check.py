@@ -188,7 +188,7 @@ def test_variables_come_from_where_the_pod_would_have_them(folder: Path) -> None
             1,
             "waiting for messages of Kafka at 127.0.0.1:1 …\niothub: no Kafka answers at 127.0.0.1:1",
         ),
-        ([], "", 2, "Usage: "),
+        ([], "", 2, "iothub: missing option '--filename' / '-f'; see python -m iothub check --help\n"),
     ],
 )
 def test_what_can_not_be_checked_is_told_in_a_sentence(arguments: list[str], stdin: str, code: int, told: str) -> None:
