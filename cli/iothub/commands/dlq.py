@@ -89,6 +89,9 @@ def ls(
             letters = read_letters(kafka, topic, wanted, report=terminal.say)
             counts = count_letters(letters, by, lambda letter: marks.find(letter) is not None)
         terminal.show(build_counts_document(counts, by), lambda: build_counts_table(counts, by))
+        if not counts:
+            those = "" if wanted == LetterFilter() else " that pass these filters"
+            terminal.say(f"There are no dead letters in {topic}{those}.")
 
 
 def show(

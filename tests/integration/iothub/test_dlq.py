@@ -71,6 +71,13 @@ def test_counted_by_anything(kafka: KafkaBroker, dlq: str, letters: Dlq, produce
     assert letters.run("show", first[-1]).code == 0
 
 
+def test_none_are_told_as_such(dlq: str, letters: Dlq, producer: Producer) -> None:
+    assert f"There are no dead letters in {dlq}.\n" in letters.run("ls").err
+    produce_letters(producer, dlq, [b"{}"], topic="a", reason="bad_ts", consumer="validators")
+    assert f"There are no dead letters in {dlq} that pass these filters.\n" in letters.run("ls", "--reason", "x").err
+    assert "There are no" not in letters.run("ls").err
+
+
 def test_everything_about_one(dlq: str, letters: Dlq, producer: Producer, topic: str) -> None:
     produce_letters(producer, dlq, [b'{"n":0}', b"\xff\x00\x1b[31m"], topic=topic)
     text = letters.run("show", "0:1").out
