@@ -13,15 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 import orjson
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 
 _NO_WIDTH = 10_000
-_RESULT: Final = "ignore"
-"""How results overflow: a terminal wraps them itself, which keeps what is copied from it in one piece."""
 
 
 class OutputFormat(StrEnum):
@@ -44,7 +41,7 @@ class Terminal:
         if self.is_json:
             _write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
         elif self.out.is_terminal:
-            self.out.print(render(), crop=False, overflow=_RESULT)
+            self.out.print(render(), crop=False)
         else:
             # A table fills its last column up with blanks, which a pager would wrap.
             with self.out.capture() as text:
@@ -87,13 +84,13 @@ def find_program() -> str:
 
 
 class _WholeTable(Table):
-    """Is as wide as its cells in a result, as kubectl's tables are: a narrow terminal wraps rows, and nothing is cut.
+    """Is as wide as its cells, as kubectl's tables are: a narrow terminal wraps rows, and nothing is cut.
 
-    One with a column that wraps (``no_wrap = False``) keeps to the terminal's width, and so does one on a live screen.
+    One with a column that wraps (``no_wrap = False``) keeps to the terminal's width.
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        whole = options.overflow == _RESULT and all(column.no_wrap for column in self.columns)
+        whole = all(column.no_wrap for column in self.columns)
         yield from super().__rich_console__(console, options.update(max_width=_NO_WIDTH) if whole else options)
 
 

@@ -154,7 +154,7 @@ def test_lag_of_a_group_that_stands_still_while_messages_come(
         it.send_signal(signal.SIGINT)
         _, errors = it.communicate(timeout=20)
     assert it.returncode == 130
-    assert errors == f"waiting for Kafka at {kafka.bootstrap_servers}, for 0.5 s of it …\n"
+    assert errors == f"waiting for what Kafka at {kafka.bootstrap_servers} does in 0.5 s …\n"
     (document,) = iothub("topics", topic, "-o", "json", kafka=kafka.bootstrap_servers).document
     ends = {partition["partition"]: partition["latest"] for partition in document["partitions"]}
     commit(kafka.bootstrap_servers, level, *(TopicPartition(topic, number, end) for number, end in ends.items()))
