@@ -29,6 +29,10 @@ HubFilesOption = Annotated[
         help="A file or folder of TelemetryConsumers; repeatable. Left out, the validator and the raw logger.",
     ),
 ]
+ValidatorOption = Annotated[
+    bool,
+    typer.Option("--validator/--no-validator", help="Run the validator where none of the files fills telemetry.clean."),
+]
 BootstrapOption = Annotated[
     str | None,
     typer.Option(

@@ -10,7 +10,15 @@ import typer
 
 from iothub.commands.up import Kafka, KafkaOption, Mqtt, MqttOption
 from iothub.errors import UsageError
-from iothub.options import DEFAULT_RELEASE, ContextOption, HubFilesOption, NamespaceOption, OutputOption, ReleaseOption
+from iothub.options import (
+    DEFAULT_RELEASE,
+    ContextOption,
+    HubFilesOption,
+    NamespaceOption,
+    OutputOption,
+    ReleaseOption,
+    ValidatorOption,
+)
 from iothub.terminal import OutputFormat, Terminal, find_program
 
 _NAME = "demo"
@@ -26,6 +34,7 @@ def demo(
     ] = 0.02,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same devices, values and damage.")] = 0,
     files: HubFilesOption = None,
+    validator: ValidatorOption = True,
     kafka: KafkaOption = Kafka.AUTO,
     mqtt: MqttOption = Mqtt.AUTO,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the hub's folder: its data and its logs.")] = False,
@@ -65,13 +74,22 @@ def demo(
     terminal = Terminal(output)
     if context is None:
         stage = HubStage(
-            HubOptions(name=_NAME, files=tuple(files or ()), kafka=kafka.value, mqtt=mqtt.value, fresh=True), keep=keep
+            HubOptions(
+                name=_NAME,
+                files=tuple(files or ()),
+                validator=validator,
+                kafka=kafka.value,
+                mqtt=mqtt.value,
+                fresh=True,
+            ),
+            keep=keep,
         )
         summary = asyncio.run(run_demo(options, stage, terminal, kept=stage.folder if keep else None))
     else:
-        if files or keep or kafka is not Kafka.AUTO or mqtt is not Mqtt.AUTO:
+        if files or not validator or keep or kafka is not Kafka.AUTO or mqtt is not Mqtt.AUTO:
             raise UsageError(
-                "--filename, --kafka, --mqtt and --keep are about a hub on this machine: leave --context out"
+                "--filename, --no-validator, --kafka, --mqtt and --keep are about a hub on this machine: leave "
+                "--context out"
             )
         with open_target(where, terminal, mqtt=True) as target:
             summary = asyncio.run(run_demo(options, ClusterStage(target), terminal))

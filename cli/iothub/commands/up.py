@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from iothub.hub.events import Event, format_now
-from iothub.options import DEFAULT_NAME, HubFilesOption, NameOption, OutputOption
+from iothub.options import DEFAULT_NAME, HubFilesOption, NameOption, OutputOption, ValidatorOption
 from iothub.terminal import OutputFormat, Terminal
 
 
@@ -52,6 +52,7 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin without what t
 def up(
     *,
     files: HubFilesOption = None,
+    validator: ValidatorOption = True,
     kafka: KafkaOption = Kafka.AUTO,
     mqtt: MqttOption = Mqtt.AUTO,
     kafka_port: KafkaPortOption = None,
@@ -73,6 +74,7 @@ def up(
     options = HubOptions(
         name=name,
         files=tuple(files or ()),
+        validator=validator,
         kafka=kafka.value,
         mqtt=mqtt.value,
         kafka_port=kafka_port,

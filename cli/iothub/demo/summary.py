@@ -116,7 +116,7 @@ def _next_steps(summary: DemoSummary, program: str, cluster: str) -> list[Text]:
         (f"lag{option}", "how far the consumers are"),
     ]
     if not cluster:
-        steps.insert(0, ("up", "the same hub, and it stays; then, in another terminal:"))
+        steps.insert(0, ("up", "the same hub, to stay; beside it:"))
     if summary.kept:
         steps.insert(0, ("up --name demo", f"what this one kept in {summary.kept}"))
     width = max(len(command) for command, _ in steps)

@@ -24,6 +24,7 @@ from iothub.manifests.config_maps import gather_config_maps
 from iothub.manifests.defaults import apply_defaults
 from iothub.manifests.documents import STDIN, SUFFIXES, Document, find_files, load_documents
 from iothub.manifests.neighbours import check_documents, check_helper
+from telemetry.names import TOPIC_CLEAN
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, Manifest
 from telemetry_operator.naming import KIND, Key
 
@@ -45,11 +46,23 @@ class ObjectId(NamedTuple):
     name: str
 
 
+class Changes(NamedTuple):
+    """Names of the objects that came or changed, and of those that went."""
+
+    applied: tuple[str, ...]
+    deleted: tuple[str, ...]
+
+
 class Files:
     """What the files say, and what of it was applied to ``store``."""
 
-    def __init__(self, paths: Sequence[Path], store: ObjectStore, report: Report) -> None:
+    def __init__(
+        self, paths: Sequence[Path], store: ObjectStore, report: Report, *, validator: Path | None = None
+    ) -> None:
+        """``validator`` is the file of the one that runs for as long as no other consumer fills telemetry.clean."""
         self._paths = tuple(paths)
+        self._validator = validator
+        self._usual: list[Document] = []
         self._folders = frozenset(path for path in self._paths if path.is_dir())
         self._store = store
         self._report = report
@@ -70,8 +83,15 @@ class Files:
                 more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
                 raise ManifestProblem(problems[0] + more)
             self._good[path] = documents
+        if self._validator is not None:
+            self._usual = load_documents([self._validator])
         self._collect()
         self._warnings = self._find_warnings()
+        if self._usual and not self._fill_clean():
+            sentence = (
+                f"none of the files fills {TOPIC_CLEAN}, so the usual validator runs too; --no-validator leaves it out"
+            )
+            self._tell(sentence, "validator", self._paths[0])
 
     async def make_topics_with(self, make: Callable[[Iterable[str]], None]) -> None:
         """Have ``make`` (which may block) make what the files read and write, now and before each later change.
@@ -81,8 +101,8 @@ class Files:
         self._make_topics = make
         await asyncio.to_thread(make, self.find_topics())
 
-    def apply(self) -> list[str]:
-        """Bring the store to what the files say. Returns the names of the objects that came, changed or went."""
+    def apply(self) -> Changes:
+        """Bring the store to what the files say, and return what that changed."""
         wanted = self._collect()
         for warning in (warning for warning in self._warnings if warning not in self._told):
             self._tell(warning, "warning", self._paths[0])
@@ -94,7 +114,7 @@ class Files:
             self._apply_one(one, wanted[one])
         for one in sorted(gone, key=lambda one: one.kind != KIND):
             self._remove(one)
-        return [*(one.name for one in changed), *(one.name for one in gone)]
+        return Changes(_name_all(changed), _name_all(gone))
 
     def find_topics(self) -> tuple[str, ...]:
         """Return the topics that the loaded TelemetryConsumers read and write."""
@@ -180,9 +200,11 @@ class Files:
                 for problem in problems:
                     self._tell(f"{problem}; what was there before goes on", "error", path)
         for path in before.keys() - self._problems.keys():
-            self._tell(f"{path} is right again", "mended", path)
-        if changed:
-            self._tell(f"applied: {', '.join(dict.fromkeys(changed))}", "applied", self._paths[0])
+            self._tell(f"{path} is right again" if path in self._good else f"{path} is gone", "mended", path)
+        if changed.applied:
+            self._tell(f"applied: {', '.join(changed.applied)}", "applied", self._paths[0])
+        if changed.deleted:
+            self._tell(f"deleted: {', '.join(changed.deleted)}", "deleted", self._paths[0])
 
     def _look_for_gone(self) -> bool:
         return any(path != STDIN and not path.exists() for path in self._good)
@@ -226,7 +248,21 @@ class Files:
         return tuple(str(one) for one in problems if one.warning and one.field == "spec.groupId")
 
     def _documents(self) -> list[Document]:
+        """Return what the files hold, and the usual validator where nothing else would fill telemetry.clean."""
+        own = self._own_documents()
+        return own if self._fill_clean() else [*own, *self._usual]
+
+    def _own_documents(self) -> list[Document]:
         return [document for documents in self._good.values() for document in documents]
+
+    def _fill_clean(self) -> bool:
+        """Return whether a consumer of the files writes to telemetry.clean, or has the usual validator's name."""
+        usual = {(document.namespace, document.name) for document in self._usual}
+        return any(
+            (document.namespace, document.name) in usual or parse_document(document).output_topic == TOPIC_CLEAN
+            for document in self._own_documents()
+            if document.is_consumer
+        )
 
     def _collect(self) -> dict[ObjectId, Manifest]:
         """Return the objects of all good files, those included that are made of files beside them.
@@ -261,6 +297,11 @@ class Files:
 
     def _tell(self, sentence: str, kind: str, path: Path) -> None:
         self._report(Event(sentence, kind=kind, subject=str(path)))
+
+
+def _name_all(objects: Iterable[ObjectId]) -> tuple[str, ...]:
+    """Return their names, once each: a handler's ConfigMap mostly has its consumer's."""
+    return tuple(dict.fromkeys(one.name for one in objects))
 
 
 def _place(body: Manifest, namespace: str) -> Manifest:

@@ -52,7 +52,7 @@ SESSION = "iot-hub-ingestion-0"
 LOG_LOOK_SECONDS = 15.0
 LISTENER_SECONDS = 30.0
 _ALIVE = Probe("/healthz", period_seconds=10, timeout_seconds=5, failure_threshold=3)
-_PACKAGED = ("telemetry-validator.yaml", "telemetry-raw-logger.yaml")
+_VALIDATOR, _LOGGER = "telemetry-validator.yaml", "telemetry-raw-logger.yaml"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class HubOptions:
     name: str = DEFAULT_NAME
     files: tuple[Path, ...] = ()
     """Files and folders of TelemetryConsumers; none, the packaged validator and raw logger."""
+    validator: bool = True
+    """Whether the packaged validator runs where none of the files fills telemetry.clean, as the chart brings one."""
     kafka: KafkaChoice = "auto"
     mqtt: MqttChoice = "auto"
     kafka_port: int | None = None
@@ -79,7 +81,12 @@ class Hub:
         self._report = report
         self._store = ObjectStore()
         examples = find_resource("examples")
-        self._files = Files(options.files or tuple(examples / name for name in _PACKAGED), self._store, report)
+        self._files = Files(
+            options.files or (examples / _VALIDATOR, examples / _LOGGER),
+            self._store,
+            report,
+            validator=examples / _VALIDATOR if options.validator else None,
+        )
         self._notes = Notes(self.folder.processes)
         self._around = Surroundings(self.folder, self._notes, build_base_environment(os.environ), report)
         self._kafka: RunningPart | None = None

@@ -35,7 +35,7 @@ LIMITS = (
     "Kafka is in memory: what is in it ends with this run.",
     f"Each partition keeps its newest {MAX_MEBIBYTES} MiB and drops what is older, read or not.",
     f"The hub's own topics have {PARTITIONS} partitions; any other is made by its first use, with {OTHER_PARTITIONS}.",
-    "It can't list or describe groups, make topics, or tell retention: commands that need that say so.",
+    "This Kafka can't list or describe groups, make topics, or tell retention: commands that need that say so.",
 )
 """What librdkafka's mock cluster does not do, for the screen."""
 

@@ -18,6 +18,7 @@ from iothub.hub.events import Event
 from iothub.hub.files import Files
 from iothub.hub.objects import ObjectStore
 from iothub.hub.scaling import scale
+from iothub.resources import find_resource
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, Manifest
 
 CONSUMER = """\
@@ -297,3 +298,60 @@ async def test_two_looks_at_the_same_time_do_not_meet(bench: Bench, monkeypatch:
     monkeypatch.setattr(bench.files, "_reload", slow_reload)
     await asyncio.gather(bench.files.refresh(), bench.files.refresh())
     assert looks == ["begins", "ends"] * 2
+
+
+class TestUsualValidator:
+    """The validator that runs where none of the files fills telemetry.clean."""
+
+    NAME = "telemetry-validator"
+    OWN = "{name: validator}\n  decodeJson: false"
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Bench:
+        bench = Bench(tmp_path)
+        validator = find_resource("examples") / "telemetry-validator.yaml"
+        bench.files = Files((tmp_path,), bench.store, bench.events.append, validator=validator)
+        return bench
+
+    def test_it_runs_beside_what_only_reads(self, bench: Bench) -> None:
+        bench.write("hot")
+        bench.start()
+        assert sorted(bench.names) == ["hot", self.NAME]
+        assert [event.kind for event in bench.events] == ["validator"]
+        assert "--no-validator leaves it out" in bench.events[0]
+        assert "telemetry.clean" in bench.files.find_topics()
+
+    def test_whoever_fills_the_topic_is_alone(self, bench: Bench) -> None:
+        bench.write("mine", handler=self.OWN)
+        bench.start()
+        assert (bench.names, bench.events) == (["mine"], [])
+
+    def test_one_of_its_name_takes_its_place(self, bench: Bench) -> None:
+        bench.write(self.NAME)
+        bench.start()
+        assert (bench.names, bench.events) == ([self.NAME], [])
+
+    async def test_it_goes_and_comes_with_one_of_the_files(self, bench: Bench) -> None:
+        bench.write("hot")
+        bench.start()
+        path = bench.write("mine", handler=self.OWN)
+        await bench.files.refresh()
+        assert sorted(bench.names) == ["hot", "mine"]
+        path.unlink()
+        await bench.files.refresh()
+        assert sorted(bench.names) == ["hot", self.NAME]
+        assert [str(event) for event in bench.events[1:]] == [
+            "applied: mine",
+            f"deleted: {self.NAME}",
+            f"applied: {self.NAME}",
+            "deleted: mine",
+        ]
+
+    async def test_a_file_with_an_error_that_is_removed_is_gone_not_right(self, bench: Bench) -> None:
+        path = bench.write("hot")
+        bench.start()
+        path.write_text("a: [\n")
+        await bench.files.refresh()
+        path.unlink()
+        await bench.files.refresh()
+        assert [str(event) for event in bench.events[-2:]] == [f"{path} is gone", "deleted: hot"]
