@@ -46,7 +46,7 @@ test: setup ## Unit, contract and integration tests (start a Kafka and a mosquit
 
 docs: setup ## docs/cli.md from the commands, docs/demo.svg from the demo's screen
 	hack/cli-docs.sh
-	$(BIN)/iothub demo -f examples --seconds 30 --picture docs/demo.svg
+	$(BIN)/iothub demo -f examples --duration 30 --picture docs/demo.svg
 
 images: ## Build the worker's and the operator's image with the local Docker engine
 	hack/images.sh $(TAG)

@@ -26,7 +26,7 @@ _NAME = "demo"
 
 def demo(
     *,
-    seconds: Annotated[float, typer.Option("--duration", "--seconds", min=1, help="How long devices publish.")] = 60,
+    seconds: Annotated[float, typer.Option("--duration", min=1, help="How long devices publish.")] = 60,
     devices: Annotated[int, typer.Option("--devices", min=1, max=100_000, help="How many devices.")] = 20,
     rate: Annotated[float, typer.Option("--rate", min=0.1, help="Messages a second, of all together.")] = 50,
     damaged: Annotated[
@@ -65,7 +65,7 @@ def demo(
     if rate * seconds > MOST_MESSAGES:
         raise UsageError(
             f"{rate * seconds:,.0f} messages are more than a demo keeps count of ({MOST_MESSAGES:,}); lower --rate or "
-            "--seconds, or send them with iothub simulate"
+            "--duration, or send them with iothub simulate"
         )
     if picture is not None:
         check_picture(picture)

@@ -48,7 +48,7 @@ def simulate(
     ] = 0.0,
     messages: Annotated[int | None, typer.Option("--messages", min=1, help="End after so many messages.")] = None,
     duration: Annotated[
-        float | None, typer.Option("--duration", "--seconds", min=0.001, help="End after so many seconds.")
+        float | None, typer.Option("--duration", min=0.001, help="End after so many seconds.")
     ] = None,
     csv: Annotated[
         Path | None,

@@ -109,7 +109,7 @@ def check_count(count: Mapping[str, Any]) -> None:
 class TestOnPythonAlone:
     def test_nothing_is_lost_and_everything_is_counted(self, demo: Demo, tmp_path: Path) -> None:
         picture = tmp_path / "demo.svg"
-        done = demo.run(*AMQTT, "--seconds", "4", "--damaged", "0.2", "--picture", str(picture), "-o", "json")
+        done = demo.run(*AMQTT, "--duration", "4", "--damaged", "0.2", "--picture", str(picture), "-o", "json")
         assert done.returncode == 0, done.stderr
         count = json.loads(done.stdout)
         check_count(count)
@@ -134,7 +134,7 @@ class TestOnPythonAlone:
     def test_a_hub_that_loses_is_told_by_the_exit_code(self, demo: Demo) -> None:
         # Without a validator nothing becomes clean, and nothing a dead letter.
         logger = find_resource("examples") / "telemetry-raw-logger.yaml"
-        done = demo.run(*AMQTT, "--seconds", "1", "--keep", "-f", str(logger), "--no-validator", "--output", "json")
+        done = demo.run(*AMQTT, "--duration", "1", "--keep", "-f", str(logger), "--no-validator", "--output", "json")
         assert done.returncode == 1, done.stderr
         count = json.loads(done.stdout)
         assert count["lost"] == count["acknowledged"] == 50
@@ -143,9 +143,9 @@ class TestOnPythonAlone:
         assert (demo.home / "iot-hub" / "demo" / "logs").is_dir()
 
     def test_ctrl_c_ends_it_early_with_its_count_and_a_second_demo_leaves_it_alone(self, demo: Demo) -> None:
-        with demo.started(*AMQTT, "--seconds", "600") as process:
+        with demo.started(*AMQTT, "--duration", "600") as process:
             wait_until(lambda: demo.is_ready, timeout=60, what="the demo's hub")
-            second = demo.run("--seconds", "1")
+            second = demo.run("--duration", "1")
             assert second.returncode == 1
             assert "the hub 'demo' runs already" in second.stderr
             assert "Traceback" not in second.stderr
@@ -160,7 +160,7 @@ class TestOnPythonAlone:
     def test_a_terminal_that_closes_ends_it_and_nothing_is_left(self, demo: Demo) -> None:
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
-            demo.command(*AMQTT, "--seconds", "600"),
+            demo.command(*AMQTT, "--duration", "600"),
             env={**demo.environment, "TERM": "xterm-256color"},
             stdin=theirs,
             stdout=theirs,
@@ -183,7 +183,7 @@ class TestOnPythonAlone:
         assert not (demo.home / "iot-hub" / "demo").exists()
 
     def test_on_a_terminal_it_takes_the_screen_and_gives_it_back(self, demo: Demo) -> None:
-        screen = run_on_terminal(demo.command(*AMQTT, "--seconds", "2"), demo.environment, lines=24, columns=80)
+        screen = run_on_terminal(demo.command(*AMQTT, "--duration", "2"), demo.environment, lines=24, columns=80)
         taken, given_back = screen.index("\x1b[?1049h"), screen.index("\x1b[?1049l")
         shown, after = screen[taken:given_back], screen[given_back:]
         for text in ("iothub demo: 20 devices", "telemetry.clean", "newest readings", "DEV-00", "Ctrl-C ends it"):
@@ -249,7 +249,7 @@ class TestFailures:
     def test_help(self, demo: Demo) -> None:
         done = demo.run("--help")
         assert done.returncode == 0
-        for option in ("--seconds", "--damaged", "--kafka", "--mqtt", "--picture", "--keep", "--context"):
+        for option in ("--duration", "--damaged", "--kafka", "--mqtt", "--picture", "--keep", "--context"):
             assert option in done.stdout
 
 
