@@ -47,9 +47,7 @@ def simulate(
         float, typer.Option("--damaged", min=0, max=1, help="Share of damaged messages: 0.02 is one in fifty.")
     ] = 0.0,
     messages: Annotated[int | None, typer.Option("--messages", min=1, help="End after so many messages.")] = None,
-    duration: Annotated[
-        float | None, typer.Option("--duration", min=0.001, help="End after so many seconds.")
-    ] = None,
+    duration: Annotated[float | None, typer.Option("--duration", min=0.001, help="End after so many seconds.")] = None,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", help="Send a file's readings: a column for the time, one for the device, and numbers."),
