@@ -5,8 +5,8 @@ Pure: nothing here knows Kafka. In goes a list of `Item`, out come `Outcome`s; w
     returns or yields Outgoing      produce it, then the call's messages are done
     returns or yields Reject        that message is a dead letter, the others are done
     raises Reject                   that message is a dead letter, the others are handed over again
-    raises RetryLater or an error
-    known to pass (TRANSIENT)       the call's messages wait and are handed over again, without limit
+    raises or yields RetryLater, or
+    raises a TRANSIENT error        the call's messages wait and are handed over again, without limit
     raises anything else            alone: one failed attempt of max_attempts, then a dead letter
                                     in a batch: each message is handed over alone, to find the bad one
 """
@@ -14,9 +14,9 @@ Pure: nothing here knows Kafka. In goes a list of `Item`, out come `Outcome`s; w
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, Protocol
 
 import structlog
@@ -99,6 +99,8 @@ class HandlerCalls:
         self._batch = batch
         self._max_attempts = max_attempts
         self._stopping = stopping
+        self._has_failed_together = False
+        """Whether the log has a batch's traceback: where each message passes alone, there is no other."""
 
     def run(self, items: Sequence[Item], *, isolate: bool = False) -> Iterator[Outcome]:
         """Yield the outcomes of ``items``, in order within a partition; fewer than all once a stop was asked for.
@@ -116,14 +118,17 @@ class HandlerCalls:
             yield from self._run_alone(live)
 
     def _run_together(self, items: Sequence[Item]) -> Iterator[Outcome]:
-        while items and not self._stopping():
+        # A Reject that is raised tells of one message. With many bad ones the good ones would come again for each, so
+        # after the second everyone is handed over alone: whatever happens, a good message comes three times at most.
+        for _ in range(2):
+            if not items or self._stopping():
+                return
             try:
                 outgoing, rejects = self._call(items)
             except Reject as reject:
                 at = reject.index
                 if at is None or not 0 <= at < len(items):
-                    yield from self._run_alone(items)
-                    return
+                    break
                 items[at].cause = _reject_cause(reject, items[at].attempts + 1)
                 yield Outcome([items[at]])
                 items = [item for place, item in enumerate(items) if place != at]
@@ -134,19 +139,24 @@ class HandlerCalls:
                 yield Outcome(items, retry=RetryLater(_sentence(error)))
                 return
             except Exception as error:
-                log.warning("batch failed, handing over one by one", size=len(items), problem=_sentence(error))
-                yield from self._run_alone(items)
-                return
+                log.warning(
+                    "batch failed, handing over one by one",
+                    size=len(items),
+                    problem=_sentence(error),
+                    exc_info=not self._has_failed_together,
+                )
+                self._has_failed_together = True
+                break
             else:
                 by_place = {rejected.index: rejected for rejected in rejects}
                 if not by_place.keys() <= set(range(len(items))):
-                    yield from self._run_alone(items)
-                    return
+                    break
                 for place, rejected in by_place.items():
                     item = items[place]  # type: ignore[index]  # None is in no range
                     item.cause = _reject_cause(rejected, item.attempts + 1)
                 yield Outcome(items, outgoing)
                 return
+        yield from self._run_alone(items)
 
     def _run_alone(self, items: Iterable[Item]) -> Iterator[Outcome]:
         waiting: set[tuple[str, int]] = set()
@@ -178,7 +188,9 @@ class HandlerCalls:
                 offset=item.record.offset,
                 attempt=item.attempts,
                 of=self._max_attempts,
-                exc_info=True,
+                problem=_sentence(error),
+                # The further tries of a message would only say the same again.
+                exc_info=item.attempts == 1,
             )
             if item.attempts < self._max_attempts:
                 return Outcome([item], retry=RetryLater(_sentence(error)))
@@ -190,16 +202,25 @@ class HandlerCalls:
         return Outcome([item])
 
     def _call(self, items: Sequence[Item]) -> tuple[list[Outgoing], list[Reject]]:
-        payloads = [item.record for item in items] if self._records else [item.record.value for item in items]
-        started = time.perf_counter()
+        payload: object
+        if not self._batch:
+            payload = items[0].record if self._records else items[0].record.value
+        elif self._records:
+            payload = [item.record for item in items]
+        else:
+            payload = [item.record.value for item in items]
+        started = perf_counter()
         try:
-            return _sort_results(self._handle(payloads if self._batch else payloads[0]))
-        except SystemExit as error:
-            # A worker ends when it is told to, not when a message makes a handler say so.
-            raise RuntimeError(f"the handler called sys.exit({error.code!r})") from error
+            return _sort_results(self._handle(payload))
+        except BaseExceptionGroup as group:
+            error = _choose(group)
+            raise error from error.__cause__
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise _tame(error) from error
         finally:
-            metrics.CONSUMER_HANDLE_SECONDS.observe(time.perf_counter() - started)
-            metrics.CONSUMER_BATCH_SIZE.observe(len(items))
+            metrics.CONSUMER_CALLS.note(perf_counter() - started, len(items))
 
 
 def blame(outcome: Outcome, error: Exception) -> None:
@@ -214,6 +235,39 @@ def blame(outcome: Outcome, error: Exception) -> None:
         item.cause = Cause("output_refused", _sentence(error), "handle", _class_name(error), item.attempts)
 
 
+def _choose(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error of several, as an `asyncio.TaskGroup` raises them together, that decides for all.
+
+    A person who interrupts, then a failure: it is bounded. Else one that waits: whoever is rejected can be so later.
+    """
+    chosen = min(_flatten(group), key=_rank)
+    return chosen if isinstance(chosen, Exception | KeyboardInterrupt) else _tame(chosen)
+
+
+def _rank(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 0
+    if isinstance(error, Reject):
+        return 3
+    return 2 if isinstance(error, (RetryLater, *TRANSIENT)) else 1
+
+
+def _flatten(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _flatten(error)
+        else:
+            yield error
+
+
+def _tame(error: BaseException) -> Exception:
+    """Return as a failure what would end the worker: a handler has no say in that, and a message still less."""
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"the handler called sys.exit({error.code!r})")
+    # asyncio's CancelledError, or the panic of a library written in Rust.
+    return RuntimeError(f"the handler raised {_sentence(error)}")
+
+
 def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
     if result is None:
         return [], []
@@ -221,16 +275,19 @@ def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
     rejects: list[Reject] = []
     if inspect.iscoroutine(result):
         result.close()
-    parts = (result,) if isinstance(result, Outgoing | Reject) else result
+        raise TypeError("handle() returned a coroutine that nobody awaits: declare it with 'async def'")
+    parts = (result,) if isinstance(result, Outgoing | Reject | RetryLater) else result
     if not isinstance(parts, Iterable) or isinstance(parts, str | bytes | dict):
-        raise TypeError(f"handle() returns nothing, Outgoing, Reject, or several of these, not {type(result).__name__}")
+        raise TypeError(f"handle() gives nothing, Outgoing, Reject, or several of these, not {type(result).__name__}")
     for part in parts:
         if isinstance(part, Outgoing):
             outgoing.append(_encode(part))
         elif isinstance(part, Reject):
             rejects.append(part)
+        elif isinstance(part, RetryLater):
+            raise part
         else:
-            raise TypeError(f"handle() gives Outgoing or Reject, not {type(part).__name__}")
+            raise TypeError(f"handle() gives Outgoing, Reject or RetryLater, not {type(part).__name__}")
     return outgoing, rejects
 
 
@@ -248,17 +305,23 @@ def _encode(part: Outgoing) -> Outgoing:
     return Outgoing(
         topic,
         value if value is None or isinstance(value, bytes) else encode_json(value),
-        _to_bytes("key", key),
-        [(name, _to_bytes(f"header {name!r}", content)) for name, content in headers if name not in REPLAY_HEADERS],
+        key if key is None or type(key) is bytes else _to_bytes(key, "key"),
+        [
+            (name, content if type(content) is bytes else _to_bytes(content, "header", name))
+            for name, content in headers
+            if name not in REPLAY_HEADERS
+        ],
     )
 
 
-def _to_bytes(what: str, content: object) -> bytes | None:
+def _to_bytes(content: object, what: str, name: str = "") -> bytes | None:
     if content is None or isinstance(content, bytes):
         return content
     if isinstance(content, str):
         return content.encode()
-    raise TypeError(f"Outgoing's {what} is a string or bytes, not {type(content).__name__}")
+    raise TypeError(
+        f"Outgoing's {f'{what} {name!r}' if name else what} is a string or bytes, not {type(content).__name__}"
+    )
 
 
 def _reject_cause(reject: Reject, attempts: int) -> Cause:

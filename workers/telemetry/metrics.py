@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+from telemetry.call_histograms import CallHistograms, HistogramSpec
 
 CONSUMER_MESSAGES = Counter(
     "iothub_consumer_messages_total",
     "Messages that a consumer is done with or tries again, by outcome: handled, dead_lettered, skipped, retried.",
     ["topic", "outcome"],
 )
-CONSUMER_HANDLE_SECONDS = Histogram(
-    "iothub_consumer_handle_seconds",
-    "Time that one call of the handler took, in seconds.",
-    buckets=(0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300),
+CONSUMER_CALLS = CallHistograms(
+    seconds=HistogramSpec(
+        "iothub_consumer_handle_seconds",
+        "Time that one call of the handler took, in seconds.",
+        [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
+    ),
+    size=HistogramSpec(
+        "iothub_consumer_batch_size",
+        "Messages in one call of the handler.",
+        [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000],
+    ),
 )
-CONSUMER_BATCH_SIZE = Histogram(
-    "iothub_consumer_batch_size",
-    "Messages in one call of the handler.",
-    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10000),
-)
+REGISTRY.register(CONSUMER_CALLS)
 CONSUMER_DEAD_LETTERS = Counter(
     "iothub_consumer_dead_letters_total", "Messages put on the dead-letter topic, by reason.", ["reason"]
 )

@@ -201,6 +201,14 @@ class TestWaiting:
             assert outcome.outgoing == []
             assert (item.attempts, item.cause) == (0, None)
 
+    @pytest.mark.parametrize("batch", [True, False])
+    @pytest.mark.parametrize("give", [lambda later: later, lambda later: [Outgoing(value=b"1"), later]])
+    def test_given_back_it_is_the_same_as_raised(self, give: Callable[[RetryLater], object], batch: bool) -> None:
+        [item] = messages = items(0)
+        [outcome] = run(Recorder(lambda _: give(RetryLater("busy", after=3))), messages, batch=batch)
+        assert outcome.retry is not None
+        assert (outcome.retry.after, outcome.outgoing, item.attempts) == (3, [], 0)
+
     def test_the_handler_says_for_how_long(self) -> None:
         [outcome] = run(Recorder(raising(RetryLater("busy", after=2.5))), items(0, 1))
         assert outcome.retry is not None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from structlog.typing import EventDict
 
-from consumers.calls import blame
+from consumers.calls import HandlerCalls, Item, blame
 from consumers.records import Outgoing, Reject, RetryLater
 from telemetry.dead_letters import Cause
 from unit.consumers.calling import Recorder, items, offsets, raising, reasons, run
@@ -56,6 +58,10 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
+class Panic(BaseException):
+    """As a library written in Rust raises one: no Exception."""
+
+
 ERRORS: list[BaseException] = [
     ValueError("no"),
     KeyError("x"),
@@ -63,6 +69,10 @@ ERRORS: list[BaseException] = [
     AssertionError(),
     SystemExit(0),
     StopIteration(),
+    asyncio.CancelledError(),
+    Panic("index out of bounds"),
+    ExceptionGroup("two", [ValueError("no"), KeyError("x")]),
+    BaseExceptionGroup("one", [Panic("index out of bounds")]),
 ]
 
 
@@ -80,12 +90,36 @@ class TestItsOwnFailures:
         self.expect_dead_letter(raising(error), batch=batch)
 
     @pytest.mark.parametrize("batch", [True, False])
-    def test_an_async_handler_is_one(self, batch: bool) -> None:
-        async def handle(_: Any) -> None: ...
+    def test_a_coroutine_that_nobody_awaits_is_one(self, batch: bool) -> None:
+        async def work(_: Any) -> None: ...
 
-        self.expect_dead_letter(handle, batch=batch)
+        item = self.expect_dead_letter(work, batch=batch)
+        assert item.cause is not None
+        assert "declare it with 'async def'" in item.cause.message
 
-    def expect_dead_letter(self, deed: Callable[[Any], Any], *, batch: bool) -> None:
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (SystemExit(3), "RuntimeError: the handler called sys.exit(3)"),
+            (asyncio.CancelledError("task 7"), "RuntimeError: the handler raised CancelledError: task 7"),
+            (Panic("index"), "RuntimeError: the handler raised Panic: index"),
+        ],
+        ids=repr,
+    )
+    def test_what_would_end_the_process_is_told_as_a_failure(self, error: BaseException, words: str) -> None:
+        [item] = messages = items(0)
+        run(Recorder(raising(error)), messages, max_attempts=1)
+        assert item.cause is not None
+        assert (item.cause.message, item.cause.error_class) == (words, "builtins.RuntimeError")
+
+    @pytest.mark.parametrize("batch", [True, False])
+    def test_a_person_who_interrupts_is_no_failure(self, batch: bool) -> None:
+        messages = items(0, 0)
+        with pytest.raises(KeyboardInterrupt):
+            run(Recorder(raising(KeyboardInterrupt())), messages, batch=batch)
+        assert [(item.attempts, item.cause) for item in messages] == [(0, None), (0, None)]
+
+    def expect_dead_letter(self, deed: Callable[[Any], Any], *, batch: bool) -> Item:
         [item] = messages = items(0)
         # Each try but the last leaves it waiting.
         for attempt in (1, 2):
@@ -96,6 +130,7 @@ class TestItsOwnFailures:
         assert (outcome.retry, outcome.outgoing) == (None, [])
         assert item.cause is not None
         assert (item.cause.reason, item.cause.stage, item.cause.attempts) == ("handler_failed", "handle", 3)
+        return item
 
     def test_the_dead_letter_holds_the_error_and_its_class(self) -> None:
         [item] = messages = items(0)
@@ -141,8 +176,28 @@ class TestItsOwnFailures:
                 "offset": 7,
                 "attempt": 1,
                 "of": 3,
+                "problem": "ValueError",
             }.items()
         )
+
+    def test_its_traceback_is_in_the_log_once_however_often_it_is_tried(self, logged: list[EventDict]) -> None:
+        messages = items(0)
+        for _ in range(3):
+            run(Recorder(raising(ValueError("no"))), messages)
+        assert [bool(event["exc_info"]) for event in logged] == [True, False, False]
+        assert {event["problem"] for event in logged} == {"ValueError: no"}
+
+    def test_of_batches_that_fail_only_together_the_first_has_a_traceback(self, logged: list[EventDict]) -> None:
+        # Given a handler that can't do two at once: nothing else would ever show where
+        handler = Recorder(lambda payload: raising(ValueError("two"))(payload) if len(payload) > 1 else None)
+        calls = HandlerCalls(handler, batch=True, max_attempts=3, stopping=lambda: False)
+        # When
+        for _ in range(3):
+            list(calls.run(items(0, 0)))
+        # Then
+        assert [(event["event"], bool(event["exc_info"])) for event in logged] == [
+            ("batch failed, handing over one by one", first) for first in (True, False, False)
+        ]
 
     def test_failing_together_is_no_attempt_of_anybodys(self) -> None:
         handler = Recorder(lambda payload: raising(ValueError())(payload) if len(payload) > 1 else None)
@@ -171,9 +226,25 @@ class TestRaisedReject:
         # When
         outcomes = run(handler, messages)
         # Then
-        assert handler.given == [[0, 1, 2, 3], [0, 2, 3], [0, 2]]
+        assert handler.given == [[0, 1, 2, 3], [0, 2, 3], [0], [2]]
         assert reasons(messages) == [None, "odd", None, "odd"]
         assert [outgoing.value for outcome in outcomes for outgoing in outcome.outgoing] == [b"0", b"2"]
+
+    @pytest.mark.parametrize("bad", [1, 2, 3, 10])
+    def test_however_many_are_bad_a_good_one_comes_three_times_at_most(self, bad: int) -> None:
+        # Given a batch of which the last ones are bad, and a handler that tells of one at a time
+        def deed(payload: list[int]) -> None:
+            for place, value in enumerate(payload):
+                if value >= 10:
+                    raise Reject("bad", f"{value}", place)
+
+        handler, messages = Recorder(deed), items(*[0] * (10 + bad))
+        # When
+        run(handler, messages)
+        # Then
+        assert reasons(messages) == [None] * 10 + ["bad"] * bad
+        seen = Counter(value for payload in handler.given for value in payload)
+        assert {seen[good] for good in range(10)} == {2 if bad == 1 else 3}
 
     def test_if_it_was_the_only_one_nothing_is_handed_over_again(self) -> None:
         handler, messages = Recorder(raising(Reject("r", "m", 0))), items(0, 0)
@@ -214,6 +285,47 @@ class TestRaisedReject:
         [item] = messages = items(0)
         run(Recorder(raising(Refused())), messages, max_attempts=1)
         assert item.cause is not None
+
+
+class TestSeveralErrorsAtOnce:
+    """An `asyncio.TaskGroup` raises what its tasks raise together: one of them decides."""
+
+    @pytest.mark.parametrize("batch", [True, False])
+    def test_if_all_pass_by_themselves_so_does_the_whole(self, batch: bool) -> None:
+        error = ExceptionGroup("g", [ConnectionError("db"), ExceptionGroup("h", [RetryLater("busy")])])
+        [item] = messages = items(0)
+        [outcome] = run(Recorder(raising(error)), messages, batch=batch)
+        assert str(outcome.retry) == "ConnectionError: db"
+        assert item.attempts == 0
+
+    @pytest.mark.parametrize("passing", [ConnectionError("db"), RetryLater("busy")], ids=repr)
+    def test_one_failure_among_them_counts(self, passing: Exception) -> None:
+        error = ExceptionGroup("g", [passing, Reject("r", "m"), ValueError("no")])
+        [item] = messages = items(0)
+        run(Recorder(raising(error)), messages, batch=False, max_attempts=1)
+        assert item.cause == Cause("handler_failed", "ValueError: no", "handle", "builtins.ValueError", 1)
+
+    def test_a_reject_among_what_passes_waits_with_it(self) -> None:
+        error = ExceptionGroup("g", [Reject("r", "m"), ConnectionError("db")])
+        [item] = messages = items(0)
+        [outcome] = run(Recorder(raising(error)), messages, batch=False)
+        assert outcome.retry is not None
+        assert item.cause is None
+
+    def test_a_reject_alone_is_one(self) -> None:
+        def deed(payload: list[int]) -> None:
+            if 1 in payload:
+                raise ExceptionGroup("g", [Reject("r", "m", payload.index(1))])
+
+        handler, messages = Recorder(deed), items(0, 0, 0)
+        run(handler, messages)
+        assert handler.given == [[0, 1, 2], [0, 2]]
+        assert reasons(messages) == [None, "r", None]
+
+    def test_a_person_who_interrupts_is_heard(self) -> None:
+        error = BaseExceptionGroup("g", [ValueError("no"), KeyboardInterrupt()])
+        with pytest.raises(KeyboardInterrupt):
+            run(Recorder(raising(error)), items(0))
 
 
 class TestRefusedOutput:
