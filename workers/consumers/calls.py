@@ -21,6 +21,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from consumers.async_handlers import AsyncHandler, adapt
+from consumers.handlers import check_methods
 from consumers.records import Outgoing, Record, Reject, RetryLater
 from telemetry import metrics
 from telemetry.codec import decode_json, encode_json
@@ -39,7 +41,8 @@ class Handler(Protocol):
     """Any object with ``handle``.
 
     It may have ``wants_records = True`` to be given `Record`s, ``wants_bytes = True`` for values as they are in Kafka
-    whatever the consumer decodes, and ``setup()`` and ``close()``, called before the first message and after the last.
+    whatever the consumer decodes, and ``setup()`` and ``close()``, which the worker calls before the first message and
+    after the last. Each of the three may be ``async``.
     """
 
     def handle(self, payload: Any) -> Any:
@@ -91,10 +94,16 @@ class Outcome:
 
 
 class HandlerCalls:
-    """Hands messages to one handler and turns what comes back into `Outcome`s."""
+    """Hands messages to one handler and turns what comes back into `Outcome`s.
+
+    Raises HandlerError where the handler can't be called as it will be.
+    """
 
     def __init__(self, handler: Handler, *, batch: bool, max_attempts: int, stopping: Callable[[], bool]) -> None:
+        check_methods(handler, type(handler).__name__)
+        handler = adapt(handler)
         self._handle = handler.handle
+        self._async = handler if isinstance(handler, AsyncHandler) else None
         self._records = bool(getattr(handler, "wants_records", False))
         self._batch = batch
         self._max_attempts = max_attempts
@@ -108,6 +117,9 @@ class HandlerCalls:
         Items that have a cause already (they could not be decoded) are passed through and not handed over; those that
         were done in an earlier try, or are skipped, are left out. With ``isolate`` a batch handler gets lists of one.
         """
+        if self._async is not None:
+            # Before anything is handed over: it would fail, and each message would be blamed for it.
+            self._async.check_thread()
         undone = [item for item in items if not item.done]
         live = [item for item in undone if item.cause is None]
         if len(live) != len(undone):

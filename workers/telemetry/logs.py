@@ -1,20 +1,25 @@
-"""Structured logs: one event a line, a constant message with fields; JSON in pods, readable on a terminal."""
+"""Structured logs: one event a line, a constant message with fields; JSON in pods, readable on a terminal.
+
+No line holds a secret that the process has learnt (`telemetry.redaction`).
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 import structlog
+
+from telemetry.redaction import redact
 
 Format = Literal["json", "console"]
 
 
 def configure_logging(level: str = "INFO", log_format: Format | None = None) -> None:
-    """Send structlog's events and the standard library's records to standard error, in one form.
+    """Send structlog's events, the standard library's records and Python's warnings to standard error, in one form.
 
     Without a ``log_format`` a terminal gets the readable form and everything else JSON.
     """
@@ -39,12 +44,13 @@ def configure_logging(level: str = "INFO", log_format: Format | None = None) -> 
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, _redact],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(True)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -55,6 +61,10 @@ def configure_logging(level: str = "INFO", log_format: Format | None = None) -> 
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _redact(_: object, __: str, line: Any) -> str:
+    return redact(line)
 
 
 def _dump(event: object, **_: object) -> str:

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from telemetry.errors import ConfigurationError, HandlerError, IotHubError, NotYetAvailable
 from telemetry.logs import configure_logging
+from telemetry.redaction import redact
 from telemetry.settings import load_settings
 
 EX_OK = 0
@@ -29,6 +30,8 @@ EX_TEMPFAIL = 75
 """What the process needs is not there yet; trying again may help."""
 EX_CONFIG = 78
 """It can't ever work as it is configured."""
+EX_INTERRUPTED = 130
+"""A person has interrupted it before it was at work (128 and the number of SIGINT, as a shell says it)."""
 
 _MOST_LAST_WORDS = 4096
 
@@ -66,6 +69,9 @@ def run_process(body: Callable[[ProcessSettings], None]) -> int:
     except Exception as error:
         log.exception("unforeseen error")
         return report_failure(IotHubError(f"{type(error).__name__}: {error}"))
+    except KeyboardInterrupt:
+        # While it starts: once it runs, SIGINT ends it in order.
+        return EX_INTERRUPTED
     return EX_OK
 
 
@@ -79,7 +85,7 @@ def find_version() -> str:
 
 def build_last_words(reason: str, message: str) -> bytes:
     """Return the JSON for the termination log, cut to the 4096 bytes that Kubernetes keeps."""
-    message = message.encode("utf-8", "replace").decode()
+    message = redact(message).encode("utf-8", "replace").decode()
     while len(words := orjson.dumps({"reason": reason[:100], "message": message})) > _MOST_LAST_WORDS:
         message = message[: len(message) * 3 // 4] + "…"
     return words

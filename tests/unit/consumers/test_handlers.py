@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from consumers.calls import HandlerCalls
 from consumers.handlers import BUILT_IN, load_handler, set_up
 from consumers.telemetry_raw_logger import TelemetryRawLogger
 from consumers.telemetry_validator import TelemetryValidator
 from telemetry.errors import HandlerError
+from telemetry.process import build_last_words
 
 Write = Callable[..., str]
 
@@ -82,6 +85,15 @@ class TestFound:
         handler: Any = load_handler("Printer", file=write(GOOD), options={"prefix": "> "})
         assert handler.prefix == "> "
 
+    @pytest.mark.parametrize("method", ["setup", "handle", "close"])
+    def test_one_with_async_methods_is_a_plain_one(self, write: Write, method: str) -> None:
+        plain = "" if method == "handle" else "    def handle(self, payload): pass\n"
+        arguments = "self, payload" if method == "handle" else "self"
+        handler = load_handler("X", file=write(f"class X:\n    async def {method}({arguments}): pass\n{plain}"))
+        set_up(handler)
+        assert handler.handle(1) is None
+        handler.close()  # type: ignore[attr-defined]
+
     def test_each_time_it_is_a_new_one(self, write: Write) -> None:
         path = write(GOOD)
         assert load_handler("Printer", file=path) is not load_handler("Printer", file=path)
@@ -138,6 +150,10 @@ class TestNotFound:
         assert error.reason == "HandlerNotFound"
         assert "must end in .py" in str(error)
 
+    def test_what_is_no_class(self, write: Write) -> None:
+        error = refusal("handler", file=(path := write("handler = {}")))
+        assert (error.reason, str(error)) == ("HandlerNotFound", f"'handler' in {path} is no class, but a dict")
+
     def test_a_class_without_handle(self, write: Write) -> None:
         error = refusal("X", file=write("class X:\n    handle = 5"))
         assert error.reason == "HandlerNotFound"
@@ -152,7 +168,9 @@ class TestFailed:
         [
             ("import json\n\n1 / 0\n", ["ZeroDivisionError: division by zero", "line 3"]),
             ("import no_such_library\n", ["No module named 'no_such_library'", "line 1"]),
-            ("class X:\n    def handle(self:\n", ["SyntaxError"]),
+            ("class X:\n    def handle(self:\n", ["SyntaxError: '(' was never closed", "line 2: def handle(self:"]),
+            ("class X:\n  def handle(self, p): pass\n   x = 1\n", ["IndentationError", "line 3: x = 1"]),
+            ("import json\njson.loads('{')\n", ["JSONDecodeError", "my_handler.py, line 2"]),
             ("raise SystemExit(0)\n", ["SystemExit: 0", "line 1"]),
         ],
     )
@@ -170,8 +188,7 @@ class TestFailed:
         [
             ("def __init__(self): raise ValueError('no url')", {}, ["ValueError: no url", "my_handler.py", "line 2"]),
             ("def __init__(self): exit(0)", {}, ["SystemExit"]),
-            ("pass", {"prefx": 1}, ["TypeError"]),
-            ("def __init__(self, url): pass", {}, ["TypeError", "'url'"]),
+            ("def __init__(self, s='1x'): self.n = int(s)", {"s": "y"}, ["ValueError: invalid literal", "line 2"]),
         ],
     )
     def test_a_class_that_can_not_be_made(
@@ -182,6 +199,77 @@ class TestFailed:
         assert "X(…) failed" in str(error)
         for word in words:
             assert word in str(error)
+
+    @pytest.mark.parametrize(
+        ("arguments", "options", "sentence"),
+        [
+            ("self, prefix: str = ''", {"prefx": 1}, "X(prefix='') has no option 'prefx'"),
+            ("self, url, *, limit=30.0", {}, "X(url, *, limit=30.0) needs the option 'url'"),
+            ("self, url", {"uri": 1}, "X(url) has no option 'uri' and needs the option 'url'"),
+            ("self", {"x": 1, "y": 2}, "X() takes no arguments, and has no option 'x', 'y'"),
+            ("self, a, *rest, **others", {"b": 1}, "X(a, *rest, **others) needs the option 'a'"),
+        ],
+    )
+    def test_wrong_options_are_told_beside_the_right_ones(
+        self, write: Write, arguments: str, options: dict[str, Any], sentence: str
+    ) -> None:
+        error = refusal("X", file=write(f"class X:\n    def __init__({arguments}): pass\n"), options=options)
+        assert error.reason == "HandlerFailed"
+        assert str(error).startswith(sentence)
+
+    def test_an_abstract_class_says_what_it_lacks(self, write: Write) -> None:
+        path = write(
+            """
+            from abc import ABC, abstractmethod
+
+            class X(ABC):
+                @abstractmethod
+                def store(self): ...
+
+                @abstractmethod
+                def handle(self, payload): ...
+            """
+        )
+        error = refusal("X", file=path)
+        assert (error.reason, str(error)) == ("HandlerFailed", "X is abstract: it has no handle(), store()")
+
+    @pytest.mark.parametrize(
+        ("method", "sentence"),
+        [
+            ("def handle(payload)", "handle() is called with the payload, and can't be: too many positional arguments"),
+            ("def handle(self, a, b)", "handle(a, b) is called with the payload, and can't be: missing a required arg"),
+            ("async def handle(self, *, p)", "handle(*, p) is called with the payload, and can't be: too many"),
+            ("def setup(self, config)", "setup(config) is called with no argument, and can't be: missing a required"),
+            ("def close(self, wait)", "close(wait) is called with no argument, and can't be: missing a required"),
+        ],
+    )
+    def test_a_method_that_can_not_be_called(self, write: Write, method: str, sentence: str) -> None:
+        handle = "" if "handle" in method else "    def handle(self, payload): pass\n"
+        error = refusal("X", file=(path := write(f"class X:\n    {method}: pass\n{handle}")))
+        assert error.reason == "HandlerFailed"
+        assert str(error).startswith(f"{path}:X: {sentence}")
+
+    @pytest.mark.parametrize(
+        "method", ["def handle(self, payload, extra=1)", "def handle(self, *payload)", "handle = staticmethod(print)#"]
+    )
+    def test_one_that_can_be_called_is_good_enough(self, write: Write, method: str) -> None:
+        assert load_handler("X", file=write(f"class X:\n    {method}: pass\n"))
+
+    def test_a_consumer_in_code_says_so_too(self) -> None:
+        class Handler:
+            def handle(payload: Any) -> None: ...  # noqa: N805
+
+        with pytest.raises(HandlerError, match=r"Handler: handle\(\) is called with the payload, and can't be"):
+            HandlerCalls(Handler(), batch=True, max_attempts=1, stopping=lambda: False)  # type: ignore[arg-type]
+
+    def test_a_library_that_fails_is_blamed_on_the_handlers_line(self, write: Write) -> None:
+        error = refusal("X", file=write("import json\n\nclass X:\n    def __init__(self):\n        json.loads('{')"))
+        assert str(error).endswith("my_handler.py, line 5)")
+
+    def test_a_secret_among_the_options_is_in_no_last_words(self, write: Write) -> None:
+        path = write("class X:\n    def __init__(self, password): raise ValueError(f'no {password}')\n")
+        error = refusal("X", file=path, options={"password": "s3cr3t-of-an-option"})
+        assert b"s3cr3t" not in build_last_words(error.reason, str(error))
 
     def test_an_error_of_several_lines_is_one_sentence(self, write: Write) -> None:
         assert "ValueError: one two" in str(refusal("X", file=write("raise ValueError('one\\n   two')")))
@@ -204,7 +292,7 @@ class TestSetUp:
     def test_a_handler_without_one_is_fine(self) -> None:
         set_up(TelemetryValidator())
 
-    @pytest.mark.parametrize("error", [ConnectionError("db:5432 refused"), SystemExit(0)], ids=repr)
+    @pytest.mark.parametrize("error", [ConnectionError("db:5432 refused"), SystemExit(0), CancelledError()], ids=repr)
     def test_its_failure_is_the_handlers(self, error: BaseException) -> None:
         class Handler:
             def setup(self) -> None:
@@ -213,7 +301,7 @@ class TestSetUp:
             def handle(self, payload: Any) -> None: ...
 
         with pytest.raises(
-            HandlerError, match=rf"setup\(\) failed: {type(error).__name__}: .*test_handlers\.py"
+            HandlerError, match=rf"setup\(\) failed: .*{type(error).__name__}.*test_handlers\.py"
         ) as caught:
             set_up(Handler())
         assert caught.value.reason == "HandlerFailed"

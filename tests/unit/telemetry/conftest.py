@@ -22,3 +22,4 @@ def own_logging() -> Iterator[None]:
     structlog.configure(**before[0])
     root.handlers[:] = before[1]
     root.setLevel(before[2])
+    logging.captureWarnings(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import pytest
 import structlog
 
 from telemetry.logs import configure_logging
+from telemetry.redaction import learn_secrets
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -137,6 +139,36 @@ def test_a_persons_traceback_shows_no_variables(capsys: Capture) -> None:
     text = capsys.readouterr().err
     assert "7 characters are too few" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_of_pythons_is_an_event(capsys: Capture) -> None:
+    configure_logging("INFO", "json")
+    warnings.warn("old words", DeprecationWarning, stacklevel=1)
+    [event] = events(capsys)
+    assert (event["level"], event["logger"]) == ("warning", "py.warnings")
+    assert "DeprecationWarning: old words" in event["event"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_secret_that_was_learnt_is_in_no_line(log_format: Literal["json", "console"], capsys: Capture) -> None:
+    # Given a secret
+    secret = 'tr0ub4dor"&3 ü'
+    learn_secrets({"password": secret})
+    configure_logging("DEBUG", log_format)
+    # When it is a field, deep in one, in the event, in an error and in a library's record
+    log = structlog.get_logger("any")
+    log.info("connecting", password=secret, options={"deep": [secret]})
+    log.info(f"with {secret}")
+    try:
+        raise ValueError(f"refused: {secret}")
+    except ValueError:
+        log.exception("handler failed")
+    logging.getLogger("library").debug("login %s", secret)
+    # Then
+    text = capsys.readouterr().err
+    assert text.count("***") >= 5
+    assert "tr0ub4dor" not in text
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -23,6 +23,7 @@ from telemetry.errors import (
     QueueFull,
 )
 from telemetry.process import ProcessSettings, build_last_words, find_version, report_failure, run_process
+from telemetry.redaction import learn_secrets
 from telemetry.settings import load_settings
 from unit.telemetry.setting_cases import Case, cover, wrong_values
 
@@ -149,8 +150,23 @@ class TestRunProcess:
         assert "process ends" in text
         assert not text.startswith("{")
 
+    def test_a_person_who_interrupts_the_start_sees_no_traceback(
+        self, environment: SetVariables, last_words: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def body(_: ProcessSettings) -> None:
+            raise KeyboardInterrupt
+
+        environment({})
+        assert run_process(body) == 130
+        assert (last_words.read_bytes(), capsys.readouterr().err) == (b"", "")
+
 
 class TestLastWords:
+    def test_they_hold_no_secret(self) -> None:
+        learn_secrets({"api_token": "s3cr3t-of-the-last-words"})
+        words = json.loads(build_last_words("HandlerFailed", "401 for s3cr3t-of-the-last-words"))
+        assert words["message"] == "401 for ***"
+
     @given(st.text() | st.text('\0"\\\n', min_size=1000, max_size=3000) | st.text("я\U0001f321\ud800", max_size=5000))
     def test_they_are_whole_json_within_what_kubernetes_keeps(self, message: str) -> None:
         words = build_last_words("HandlerFailed", message)
