@@ -14,11 +14,17 @@ from types import TracebackType
 from typing import Self
 
 import orjson
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from telemetry.errors import ConfigurationError
 
 Check = Callable[[], str | None]
+
+_PATIENCE = 10.0
+"""Seconds in which a request must come: who connects and says nothing holds a thread."""
+
+log = structlog.get_logger(__name__)
 
 
 class HealthServer:
@@ -27,10 +33,9 @@ class HealthServer:
     def __init__(self, port: int, *, live: dict[str, Check], ready: dict[str, Check]) -> None:
         self._checks = {"/healthz": live, "/readyz": live | ready}
         try:
-            self._server = ThreadingHTTPServer(("", port), self._make_handler())
+            self._server = _Server(("", port), self._make_handler())
         except OSError as error:
             raise ConfigurationError(f"HTTP_PORT: can't listen on port {port}: {error.strerror}") from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="health", daemon=True)
 
     @property
@@ -56,7 +61,7 @@ class HealthServer:
         checks = self._checks.get(path)
         if checks is None:
             return HTTPStatus.NOT_FOUND, "text/plain", b"/healthz, /readyz and /metrics are here\n"
-        problems = {name: problem for name, check in checks.items() if (problem := check()) is not None}
+        problems = {name: problem for name, check in checks.items() if (problem := _ask(check)) is not None}
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         return status, "application/json", orjson.dumps({"ok": not problems, "problems": problems})
 
@@ -64,6 +69,8 @@ class HealthServer:
         health = self
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = _PATIENCE
+
             def do_GET(self) -> None:
                 status, content_type, body = health.answer(self.path.partition("?")[0])
                 self.send_response(status)
@@ -76,3 +83,19 @@ class HealthServer:
                 pass  # a probe every few seconds is no event
 
         return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        # A prober that did not wait for its answer; the standard library would print a traceback.
+        log.debug("probe not answered", client=client_address, exc_info=True)
+
+
+def _ask(check: Check) -> str | None:
+    try:
+        return check()
+    except Exception as error:
+        log.exception("check failed")
+        return f"the check itself failed: {type(error).__name__}: {error}"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from threading import Event
 from typing import Any
 
 import pytest
 from prometheus_client import Gauge
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
+from support.waiting import wait_until
 from telemetry.errors import ConfigurationError
 from telemetry.health import HealthServer
 
@@ -21,6 +26,12 @@ class Problems:
     def __init__(self) -> None:
         self.loop: str | None = None
         self.group: str | None = None
+
+
+@pytest.fixture
+def logged() -> Iterator[list[EventDict]]:
+    with capture_logs() as events:
+        yield events
 
 
 @pytest.fixture
@@ -77,6 +88,16 @@ def test_an_empty_sentence_is_a_problem_too(server: HealthServer, problems: Prob
     assert ask_probe(server, "/readyz")[0] == 503
 
 
+def test_a_check_that_fails_is_a_problem_and_has_a_traceback_in_the_log(logged: list[EventDict]) -> None:
+    def check() -> str | None:
+        raise KeyError("group")
+
+    with HealthServer(0, live={}, ready={"group": check}) as server:
+        status, answer = ask_probe(server, "/readyz")
+    assert (status, answer["problems"]) == (503, {"group": "the check itself failed: KeyError: 'group'"})
+    assert [(event["event"], event["exc_info"]) for event in logged] == [("check failed", True)]
+
+
 def test_metrics_are_prometheus_text(server: HealthServer) -> None:
     Gauge("test_health_is_asked", "Made by a test.").set(7)
     status, content_type, body = ask(server, "/metrics")
@@ -101,6 +122,31 @@ def test_a_slow_connection_does_not_keep_a_probe_waiting(server: HealthServer) -
     with socket.create_connection(("127.0.0.1", server.port)):
         # Then a probe is answered all the same
         assert ask_probe(server, "/healthz")[0] == 200
+
+
+def test_a_prober_that_does_not_wait_leaves_no_traceback(
+    logged: list[EventDict], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a check that takes its time, and a prober that resets the connection meanwhile
+    asked, gone = Event(), Event()
+
+    def check() -> str | None:
+        asked.set()
+        gone.wait(10)
+        return "x" * 1_000_000
+
+    with HealthServer(0, live={}, ready={"slow": check}) as server:
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert asked.wait(10)
+        client.close()
+        # When the answer is ready
+        gone.set()
+        # Then nobody hears of it but who debugs
+        wait_until(lambda: logged, what="the event")
+    assert [(event["event"], event["log_level"]) for event in logged] == [("probe not answered", "debug")]
+    assert capsys.readouterr().err == ""
 
 
 def test_probes_leave_no_line_on_standard_error(server: HealthServer, capsys: pytest.CaptureFixture[str]) -> None:
