@@ -22,6 +22,7 @@ class TelemetryRawLogger:
     """Logs one event a batch: how many messages, their ids, from which partitions, and up to ``show`` of them whole."""
 
     wants_records = True
+    wants_bytes = True  # what is no JSON is to be seen too, and not to become a dead letter
 
     def __init__(self, show: int = 3, characters: int = 500) -> None:
         self._show = show
