@@ -13,6 +13,7 @@ from typing import Any, cast
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from consumers.kafka_consumer import KafkaConsumer
+from consumers.marks import Mark, parse_mark
 from support.kafka_broker import KafkaBroker
 from support.ports import free_port
 from support.waiting import wait_until
@@ -85,6 +86,16 @@ def committed(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> di
         client.close()
 
 
+def committed_marks(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> dict[int, Mark]:
+    """Return how the group's partitions are left, as the texts beside their offsets say."""
+    client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
+    try:
+        places = client.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
+        return {place.partition: parse_mark(place.metadata) for place in places}
+    finally:
+        client.close()
+
+
 class Collector:
     """Notes every call."""
 
@@ -150,6 +161,10 @@ class OurProcess:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait(10)
+
+    def ask_to_end(self) -> None:
+        """SIGTERM, without waiting."""
+        self._process.terminate()
 
     def terminate(self) -> int:
         """SIGTERM; return the exit code."""

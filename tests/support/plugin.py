@@ -59,7 +59,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """One Apache Kafka for the whole run. Don't stop it; take topics of your own (``unique``)."""
     folder = tmp_path_factory.mktemp("kafka")
-    with KafkaBroker(folder) as broker:
+    # Members that were killed are missed soon, where a test asks for that.
+    with KafkaBroker(folder, properties={"group.min.session.timeout.ms": "1000"}) as broker:
         yield broker
     _drop_data(folder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from consumers.calls import Item
@@ -52,6 +52,10 @@ class Holds:
         wait = compute_wait(tries, self._jitter()) if after is None else after
         hold = self._holds[partition] = Hold(items, self._clock() + wait, tries, problem, isolate)
         return hold
+
+    def extend(self, partition: Partition, items: Sequence[Item]) -> None:
+        """Put ``items`` behind those that ``partition`` waits with."""
+        self._holds[partition].items.extend(items)
 
     def take_due(self) -> tuple[Partition, Hold] | None:
         """Remove and return one partition whose time has come."""

@@ -1,39 +1,37 @@
 """`KafkaConsumer`: the loop from Kafka to a handler, and the order of its steps.
 
-One thread does everything: confluent-kafka serves rebalances inside `consume` and `poll`, so no step can be
-interrupted by one. At-least-once follows from the order of `_work`: an offset moves only after its message was handled
-and Kafka has what came of it.
+The main thread does everything: confluent-kafka serves rebalances inside `consume`, so between iterations no step can
+be interrupted by one. Within an iteration the keeper serves them, and waits for its end before a partition goes.
+At-least-once follows from the order of `_work`: an offset moves only after its message was handled and Kafka has what
+came of it.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-import orjson
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from consumers.calls import Handler, HandlerCalls, Item, Outcome, blame, build_item
 from consumers.config import ConsumerConfig
 from consumers.holds import Holds, Partition
+from consumers.inbox import Inbox
+from consumers.keeper import Keeper
+from consumers.membership import Membership
 from consumers.outputs import Outputs
-from consumers.progress import Progress, to_partitions
+from consumers.progress import Progress
 from consumers.records import Record
 from telemetry import metrics
-from telemetry.errors import ConfigurationError, FatalKafkaError, HandlerError
+from telemetry.dead_letters import Cause
+from telemetry.errors import ConfigurationError, HandlerError
 from telemetry.names import check_topic_names
 
-_LONGEST_BLOCK = 0.1
-"""Longest single wait inside librdkafka, in seconds: a signal is served in between."""
 _STOPPED_FLUSH = 10.0
 """Seconds that a stopping consumer gives Kafka to take what it has produced; what is not taken is done again later."""
-_SPARE_AFTER = 5.0
-"""Seconds after which a member that was given nothing counts as a spare one (KIP-848 never tells it so)."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +46,10 @@ class KafkaConsumer:
     ``consume_timeout`` is how long, in seconds, a batch may take to fill; ``batch_max_size`` bounds it. Without
     ``dlq_topic`` a message that can't be decoded or handled ends `start` with HandlerError; nothing is skipped.
     ``output_topic`` is where an `Outgoing` without a topic goes. With ``commit="manual"`` offsets are committed after
-    each iteration, synchronously; with ``auto`` on librdkafka's interval, when partitions move and at the end.
+    each iteration, synchronously; with ``auto`` every few seconds, when partitions move and at the end.
+    ``max_attempts`` bounds how often a message is tried that its handler fails on, and how many processes may die of
+    one. A call of the handler may take ``handle_limit`` seconds before only a restart is expected to help: the member
+    stays in its group meanwhile, whatever ``max.poll.interval.ms`` says.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class KafkaConsumer:
         dlq_topic: str | None = None,
         output_topic: str | None = None,
         max_attempts: int = 5,
+        handle_limit: float = 900.0,
     ) -> None:
         self._config = config
         self._topics = check_topic_names(topics)
@@ -74,31 +76,35 @@ class KafkaConsumer:
         self._commit_each = commit == "manual"
         # Without batches and with a commit after each iteration, an iteration is one message.
         self._most = 1 if self._commit_each and not consume_batch else batch_max_size
+        self._max_attempts = max_attempts
+        self._handle_limit = handle_limit
         self._calls = HandlerCalls(handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._is_stopping)
         self._outputs = Outputs(config, output_topic=output_topic, dlq_topic=dlq_topic)
-        self._begin()
         self._stopping = False
         self._turned = time.monotonic()
-        self._consumer: Consumer | None = None
+        self._member: Membership | None = None
 
     def start(self) -> None:
         """Consume until `stop`, then leave the group and close the client. Raises what can't be gone on with."""
-        if self._consumer is not None:
+        if self._member is not None:
             raise ConfigurationError("this consumer runs already; call stop() and wait for start() to return")
-        self._begin()
-        client = self._consumer = self._connect()
+        member = self._member = self._make_member()
+        self._turned = time.monotonic()
+        self._progress, self._holds = member.progress, member.holds
+        self._tried_again = False
         try:
-            client.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
-            log.info("consuming", topics=self._topics, group=self._config.group_id)
-            while not self._stopping:
-                self._turned = self._polled = time.monotonic()
-                items, isolate = self._next_items(client)
-                if items:
-                    self._work(client, items, isolate)
-                elif self._progress.has_uncommitted:
-                    self._progress.commit(client)
+            with Keeper(member.stay, stopping=self._is_stopping, told_to_end=self._take_back) as keeper:
+                self._keeper = keeper
+                member.join(keeper)
+                while not self._stopping:
+                    self._turned = time.monotonic()
+                    items, isolate = self._next_items(member)
+                    if items:
+                        self._work_through(member, items, isolate=isolate)
+                    else:
+                        self._progress.commit(member.client)
         finally:
-            self._close(client)
+            self._close(member)
 
     def stop(self, *_: object) -> None:
         """Ask the loop to leave after its current iteration. Takes the arguments of a signal handler."""
@@ -106,92 +112,62 @@ class KafkaConsumer:
 
     def find_readiness_problem(self) -> str | None:
         """Return why this consumer is not at work, or None: it is in its group, and nothing it holds is stuck."""
-        if not self._settled:
-            return f"the group {self._config.group_id} has not given this member its partitions yet"
-        return self._outputs.problem or self._holds.problem
+        member = self._member
+        if member is None:
+            return "it does not consume"
+        still = self._still_for
+        if still > min(self._handle_limit, self._config.max_poll_interval_ms / 1000):
+            return f"the handler has been at it for {still:.0f} s"
+        return member.find_problem() or self._outputs.problem or member.holds.problem
 
     def find_liveness_problem(self) -> str | None:
         """Return why only a restart can help, or None: the loop turns."""
-        still = time.monotonic() - self._turned
-        limit = self._config.max_poll_interval_ms / 1000
-        return f"the loop has not turned for {still:.0f} s" if still > limit else None
+        still = self._still_for
+        if still <= self._handle_limit:
+            return None
+        return f"the loop has not turned for {still:.0f} s, longer than {self._handle_limit:.0f} s"
 
-    def _begin(self) -> None:
-        """Own nothing, have nothing in hand."""
-        self._holds = Holds(time.monotonic)
-        self._inbox: list[Message] = []
-        self._progress = Progress(commit_each=self._commit_each)
-        self._tried_again = False
-        self._paused = False
-        self._polled = time.monotonic()
-        self._settled = False
+    @property
+    def _still_for(self) -> float:
+        return time.monotonic() - self._turned if self._member is not None else 0.0
 
     def _is_stopping(self) -> bool:
         return self._stopping
 
-    def _connect(self) -> Consumer:
-        properties = self._config.to_librdkafka() | {
-            "enable.auto.commit": not self._commit_each,
-            "error_cb": _on_error,
-            "stats_cb": self._on_statistics,
-            "statistics.interval.ms": 1000 if self._config.group_protocol == "consumer" else 0,
-            "logger": logging.getLogger("librdkafka"),
-        }
+    def _make_member(self) -> Membership:
+        progress = Progress(
+            in_hand=self._most, interval=None if self._commit_each else self._config.auto_commit_interval_ms / 1000
+        )
+        inbox = Inbox(most=self._most, timeout=self._timeout, batch=self._batch, stopping=self._is_stopping)
+        return Membership(self._config, self._topics, progress=progress, holds=Holds(time.monotonic), inbox=inbox)
+
+    def _close(self, member: Membership) -> None:
         try:
-            return Consumer(properties)
-        except KafkaException as error:
-            raise ConfigurationError(f"KAFKA_PROPERTIES: {error.args[0].str()}") from error
+            member.leave()
+        finally:
+            self._outputs.close()
+            self._member = None
+            # Not at the start: a signal that came just before it would be forgotten.
+            self._stopping = False
 
     # --- in: what to work on next ---
 
-    def _next_items(self, client: Consumer) -> tuple[list[Item], bool]:
+    def _next_items(self, member: Membership) -> tuple[list[Item], bool]:
         """Return the next messages: those of a partition whose waiting is over, else new ones. Empty after a wait."""
-        if self._holds.seconds_until_due() == 0:
+        until_due = self._holds.seconds_until_due()
+        if until_due == 0:
             # The group is served first, which may take the waiting partition away; and what can go on takes turns with
             # what is tried again, however long that takes.
-            self._accept(client.consume(max(1, self._most - len(self._inbox)), 0))
-            if not (self._inbox and self._tried_again):
+            member.inbox.look(member.client)
+            if not (member.inbox and self._tried_again):
                 due = self._holds.take_due()
                 if due is not None:
                     self._tried_again = True
                     return due[1].items, due[1].isolate
         else:
-            self._collect(client)
+            member.inbox.collect(member.client, until_due)
         self._tried_again = False
-        messages, self._inbox = self._inbox, []
-        return [self._make_item(message) for message in messages], False
-
-    def _collect(self, client: Consumer) -> None:
-        """Fill the inbox: wait for a first message, then, in batch mode, for a full batch, each at most the timeout."""
-        until_due = self._holds.seconds_until_due()
-        deadline = time.monotonic() + (self._timeout if until_due is None else min(self._timeout, until_due))
-        filling = False
-        while not self._stopping and len(self._inbox) < self._most:
-            left = deadline - time.monotonic()
-            room = self._most - len(self._inbox)
-            if filling or left <= 0:
-                wait = max(0.0, min(left, _LONGEST_BLOCK))
-                self._accept(client.consume(room, wait))
-                if left <= 0 or not self._batch or len(self._inbox) >= self._most:
-                    return
-            else:
-                # Alone, the first message is not kept waiting for company that may not come.
-                self._accept(client.consume(1, min(left, _LONGEST_BLOCK)))
-                if self._inbox:
-                    filling = True
-                    if self._most == 1:
-                        return
-                    deadline = time.monotonic() + (self._timeout if self._batch else 0.0)
-
-    def _accept(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            error = message.error()
-            if error is None:
-                self._inbox.append(message)
-            elif error.fatal():
-                raise FatalKafkaError(f"the consumer can't go on: {error.str()}")
-            elif error.code() != KafkaError._PARTITION_EOF:
-                log.warning("consumer reports", code=error.name(), why=error.str(), topic=message.topic())
+        return [self._make_item(message) for message in member.inbox.take()], False
 
     def _make_item(self, message: Message) -> Item:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -205,35 +181,70 @@ class KafkaConsumer:
 
     # --- out: the order that makes it at-least-once ---
 
-    def _work(self, client: Consumer, items: list[Item], isolate: bool) -> None:
-        # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
-        sent, waits = self._hand_over(client, items, isolate)
-        # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
-        self._confirm(client, sent)
-        # 3. Per partition, move the offset over the messages that are done; hold the rest and whatever is behind it.
-        by_partition: dict[Partition, list[Item]] = {}
+    def _work_through(self, member: Membership, items: list[Item], *, isolate: bool) -> None:
+        """Work on ``items``: together, but one by one in partitions in which a process has died."""
+        firsts: dict[Partition, Item] = {}
         for item in items:
-            by_partition.setdefault(item.partition, []).append(item)
-        for partition, own in by_partition.items():
-            if partition in self._progress.owned:
-                self._settle(client, partition, own, waits.get(partition))
-        metrics.CONSUMER_HELD_PARTITIONS.set(len(self._holds))
-        if self._paused:
-            client.resume([TopicPartition(*place) for place in self._progress.owned if place not in self._holds])
-            self._paused = False
-        # 4. Commit.
-        self._progress.commit(client)
+            firsts.setdefault(item.partition, item)
+        self._progress.begin(member.client, {partition: item.record.offset for partition, item in firsts.items()})
+        careful = set()
+        for partition, item in firsts.items():
+            place = self._progress.places.get(partition)
+            if place is not None:
+                # Another process may have tried it before.
+                item.attempts = max(item.attempts, place.failures)
+                isolate = isolate or item.attempts > 0
+                if place.alone:
+                    careful.add(partition)
+        together = [item for item in items if item.partition not in careful] if careful else items
+        if together:
+            self._work(member, together, isolate=isolate)
+        for partition in careful:
+            self._work_one_by_one(member, partition, [item for item in items if item.partition == partition])
 
-    def _hand_over(
-        self, client: Consumer, items: list[Item], isolate: bool
-    ) -> tuple[list[Outcome], dict[Partition, Outcome]]:
+    def _work_one_by_one(self, member: Membership, partition: Partition, items: list[Item]) -> None:
+        for place, item in enumerate(items):
+            own = self._progress.places.get(partition)
+            if own is None or self._stopping:
+                return
+            if not own.alone:
+                self._work(member, items[place:], isolate=False)
+                return
+            self._turned = time.monotonic()
+            if item.cause is None and not item.done:
+                if own.crashes >= self._max_attempts:
+                    item.cause = _build_crash_cause(own.crashes)
+                else:
+                    self._progress.begin_alone(member.client, partition, item.record.offset)
+            self._work(member, [item], isolate=True)
+            self._progress.end_alone()
+            if partition in self._holds:
+                self._holds.extend(partition, items[place + 1 :])
+                return
+
+    def _work(self, member: Membership, items: list[Item], *, isolate: bool) -> None:
+        self._keeper.begin()
+        try:
+            # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
+            sent, waits = self._hand_over(items, isolate)
+            # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
+            self._confirm(sent)
+            # 3. Per partition, move the position over the messages that are done.
+            undone = self._move(items)
+        finally:
+            self._keeper.end()
+        # 4. Hold what is undone, and whatever is behind it.
+        self._hold(member, undone, waits)
+        member.go_on()
+        # 5. Commit.
+        self._progress.commit(member.client)
+
+    def _hand_over(self, items: list[Item], isolate: bool) -> tuple[list[Outcome], dict[Partition, Outcome]]:
         """Return the outcomes whose messages were sent, and of each partition that has to wait why it has to."""
         waits: dict[Partition, Outcome] = {}
         sent: list[Outcome] = []
         for outcome in self._calls.run(items, isolate=isolate):
             self._turned = time.monotonic()
-            if self._turned - self._polled > self._config.max_poll_interval_ms / 4000:
-                self._stay_in_group(client)
             if outcome.retry is not None:
                 waits.update((item.partition, outcome) for item in outcome.items)
             else:
@@ -242,9 +253,9 @@ class KafkaConsumer:
                 sent.append(outcome)
         return sent, waits
 
-    def _confirm(self, client: Consumer, sent: list[Outcome]) -> None:
+    def _confirm(self, sent: list[Outcome]) -> None:
         if self._outputs.in_use:
-            self._await_deliveries(client)
+            self._await_deliveries()
         for outcome in sent:
             if not self._outputs.has_failed(outcome):
                 for item in outcome.items:
@@ -253,44 +264,51 @@ class KafkaConsumer:
                 blame(outcome, refusal)
         self._outputs.clear()
 
-    def _settle(self, client: Consumer, partition: Partition, items: list[Item], wait: Outcome | None) -> None:
-        undone = next((place for place, item in enumerate(items) if not item.done), len(items))
-        if undone:
-            self._progress.move(partition, items[undone - 1].record.offset + 1)
-            self._holds.settle(partition)
-            dead = [item.cause for item in items[:undone] if item.cause is not None]
-            for cause in dead:
-                metrics.CONSUMER_DEAD_LETTERS.labels(cause.reason).inc()
-            skipped = sum(item.skipped for item in items[:undone])
-            _count(partition[0], "dead_lettered", len(dead))
-            _count(partition[0], "skipped", skipped)
-            _count(partition[0], "handled", undone - len(dead) - skipped)
-        place = TopicPartition(*partition)
-        if undone == len(items):
-            client.resume([place])
-            return
-        if self._stopping:
-            return
-        retry = wait.retry if wait is not None else None
-        problem = str(retry) if retry is not None else (self._outputs.problem or "its output is not in Kafka")
-        hold = self._holds.hold(
-            partition,
-            items[undone:],
-            problem=problem or "the handler asked for later",
-            after=retry.after if retry is not None else None,
-            isolate=any(item.attempts for item in items[undone:]),
-        )
-        client.pause([place])
-        _count(partition[0], "retried", 1)
-        log.warning(
-            "partition waits",
-            topic=partition[0],
-            partition=partition[1],
-            offset=items[undone].record.offset,
-            tries=hold.tries,
-            seconds=round(hold.due - time.monotonic(), 3),
-            problem=hold.problem,
-        )
+    def _move(self, items: list[Item]) -> dict[Partition, list[Item]]:
+        """Move the positions; return, by partition, the first item that is not done and those behind it."""
+        by_partition: dict[Partition, list[Item]] = {}
+        for item in items:
+            by_partition.setdefault(item.partition, []).append(item)
+        for partition, own in by_partition.items():
+            done = next((place for place, item in enumerate(own) if not item.done), len(own))
+            if done:
+                self._progress.move(partition, own[done - 1].record.offset + 1, messages=done)
+                self._holds.settle(partition)
+                _count_done(partition[0], own[:done])
+            by_partition[partition] = own[done:]
+        return by_partition
+
+    def _hold(self, member: Membership, undone: dict[Partition, list[Item]], waits: dict[Partition, Outcome]) -> None:
+        for partition, items in undone.items():
+            if partition not in self._progress.places:
+                continue
+            if items:
+                self._progress.note_failures(partition, items[0].attempts)
+            if not items or self._stopping:
+                member.let_in(partition)
+                continue
+            wait = waits.get(partition)
+            retry = wait.retry if wait is not None else None
+            problem = str(retry) if retry is not None else (self._outputs.problem or "its output is not in Kafka")
+            hold = self._holds.hold(
+                partition,
+                items,
+                problem=problem or "the handler asked for later",
+                after=retry.after if retry is not None else None,
+                isolate=any(item.attempts for item in items),
+            )
+            member.keep_out(partition)
+            _count(partition[0], "retried", 1)
+            log.warning(
+                "partition waits",
+                topic=partition[0],
+                partition=partition[1],
+                offset=items[0].record.offset,
+                tries=hold.tries,
+                seconds=round(hold.due - time.monotonic(), 3),
+                problem=hold.problem,
+            )
+        metrics.CONSUMER_HELD_PARTITIONS.set(len(self._holds))
 
     def _refuse_homeless(self, outcome: Outcome) -> None:
         """Stop where a dead letter has nowhere to go: skipping it would lose it."""
@@ -305,81 +323,44 @@ class KafkaConsumer:
                     f"({item.cause.reason}: {item.cause.message}), and no dead-letter topic is set",
                 )
 
-    def _await_deliveries(self, client: Consumer) -> None:
+    def _await_deliveries(self) -> None:
         """Wait until every delivery is reported. Kafka may be away for long."""
         give_up: float | None = None
-        while self._outputs.flush(_LONGEST_BLOCK if self._stopping else 1.0):
+        while self._outputs.flush(0.1 if self._stopping else 1.0):
             self._turned = time.monotonic()
             if self._stopping:
                 give_up = give_up or time.monotonic() + _STOPPED_FLUSH
                 if time.monotonic() >= give_up:
                     self._outputs.give_up()
                     break
-            self._stay_in_group(client)
 
-    def _stay_in_group(self, client: Consumer) -> None:
-        """Serve the group in the middle of an iteration that takes long; nothing new comes in meanwhile."""
-        client.pause([TopicPartition(*partition) for partition in self._progress.owned])
-        self._paused = True
-        message = client.poll(0)
-        if message is not None:
-            self._accept([message])
-        self._polled = time.monotonic()
-
-    # --- the group ---
-
-    def _on_statistics(self, statistics: str) -> None:
-        if not self._settled:
-            group = orjson.loads(statistics).get("cgrp", {})
-            self._settled = group.get("state") == "up" and group.get("stateage", 0) > _SPARE_AFTER * 1000
-
-    def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        self._settled = True
-        self._progress.take(partitions)
-        log.info("partitions assigned", partitions=_names(partitions), owned=len(self._progress.owned))
-
-    def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        self._progress.hand_over(client, partitions)
-        self._forget(client, partitions)
-        log.info("partitions revoked", partitions=_names(partitions), owned=len(self._progress.owned))
-
-    def _on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        self._forget(client, partitions)
-        self._settled = False
-        log.warning("partitions lost", partitions=_names(partitions), owned=len(self._progress.owned))
-
-    def _forget(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        """Drop what is in hand of partitions that have a new owner."""
-        # librdkafka keeps a pause until the partition comes back, when nobody would know of it any more.
-        with suppress(KafkaException):
-            client.resume(partitions)
-        self._progress.forget(partitions)
-        gone = to_partitions(partitions)
-        self._inbox = [message for message in self._inbox if (message.topic(), message.partition()) not in gone]
-        for partition in gone:
-            self._holds.drop(partition)
-
-    def _close(self, client: Consumer) -> None:
-        try:
-            self._progress.commit(client)
-            client.close()
-        finally:
-            self._outputs.close()
-            self._consumer = None
-            self._settled = False
-            # Not at the start: a signal that came just before it would be forgotten.
-            self._stopping = False
-            log.info("consumer closed", group=self._config.group_id)
+    def _take_back(self) -> None:
+        """The process was told to end while a message is in hand alone: if it is killed now, that tells nothing."""
+        member = self._member
+        if member is not None and self._still_for <= self._handle_limit:
+            self._progress.take_back_alone(member.client)
 
 
-def _on_error(error: KafkaError) -> None:
-    log.warning("consumer reports", code=error.name(), why=error.str())
+def _build_crash_cause(crashes: int) -> Cause:
+    return Cause(
+        "crashed_worker",
+        f"{crashes} processes ended while they had this message alone in hand: killed, out of memory, or crashed",
+        "handle",
+        "telemetry.errors.WorkerCrashed",
+        crashes,
+    )
+
+
+def _count_done(topic: str, items: list[Item]) -> None:
+    dead = [item.cause for item in items if item.cause is not None]
+    for cause in dead:
+        metrics.CONSUMER_DEAD_LETTERS.labels(cause.reason).inc()
+    skipped = sum(item.skipped for item in items)
+    _count(topic, "dead_lettered", len(dead))
+    _count(topic, "skipped", skipped)
+    _count(topic, "handled", len(items) - len(dead) - skipped)
 
 
 def _count(topic: str, outcome: str, number: int) -> None:
     if number:
         metrics.CONSUMER_MESSAGES.labels(topic, outcome).inc(number)
-
-
-def _names(partitions: Iterable[TopicPartition]) -> list[str]:
-    return [f"{place.topic}[{place.partition}]" for place in partitions]

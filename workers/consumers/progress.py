@@ -1,18 +1,22 @@
 """How far a member is in the partitions that it owns, and how that gets into Kafka.
 
 An offset is kept here until it is committed or its partition has another owner: a commit that a rebalance refuses is
-tried again, since what is not committed is handled twice.
+tried again, since what is not committed is handled twice. With each offset goes a `Mark` that says how its partition
+would be left if the process died now.
 """
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.holds import Partition
+from consumers.marks import UNKNOWN, Mark, format_mark, parse_mark
 
 _REBALANCING = frozenset(
     {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH}
@@ -21,77 +25,225 @@ _REBALANCING = frozenset(
 _LAST_TRIES = 3.0
 """Seconds for which a revoked partition's commit is tried while the group rebalances."""
 _PAUSE = 0.1
+_REQUEST = 10.0
 
 log = structlog.get_logger(__name__)
 
 
-class Progress:
-    """The owned partitions, each with the offset of the next message to handle.
+@dataclass(slots=True)
+class Place:
+    """How far we are in one partition."""
 
-    With ``commit_each``, `commit` commits synchronously; without, it stores the offsets for librdkafka's next interval.
-    """
-
-    def __init__(self, *, commit_each: bool) -> None:
-        self._commit_each = commit_each
-        self._positions: dict[Partition, int] = {}
-        self._uncommitted: set[Partition] = set()
-        self.owned: set[Partition] = set()
+    position: int | None = None
+    """Offset of the next message to handle; None until something tells."""
+    begun: bool = False
+    """Whether messages of it were in hand."""
+    committed: tuple[int, Mark] | None = None
+    """What Kafka has of it, as far as we know."""
+    alone: int = 0
+    """Messages from the position on that are handled one by one: a process died with them in hand."""
+    crashes: int = 0
+    """Processes that died with the message at the position alone in hand."""
+    failures: int = 0
+    """Tries of the message at the position that its handler failed on."""
+    exact_until: int = 0
+    """Up to this offset a commit follows each iteration even with commit mode ``auto``."""
 
     @property
-    def has_uncommitted(self) -> bool:
-        """Whether an earlier commit did not succeed."""
-        return bool(self._uncommitted)
+    def is_exact(self) -> bool:
+        """Whether what lies behind the position has to be known exactly if the process dies."""
+        return self.position is not None and self.position < self.exact_until
 
-    def take(self, partitions: Iterable[TopicPartition]) -> None:
-        """Own ``partitions`` from now on."""
-        self.owned |= to_partitions(partitions)
+    @property
+    def left_in_order(self) -> Mark:
+        """The mark for a partition of which nothing is in hand any more."""
+        return Mark(self.alone, self.crashes, self.failures)
 
-    def move(self, partition: Partition, offset: int) -> None:
-        """Note that everything before ``offset`` is done."""
-        self._positions[partition] = offset
-        self._uncommitted.add(partition)
 
-    def commit(self, client: Consumer) -> None:
-        """Commit, or store, what has moved. What does not succeed is left for the next call."""
-        if not self._uncommitted:
-            return
-        offsets = self._build_offsets(self._uncommitted)
+class Progress:
+    """The owned partitions and their `Place`.
+
+    ``in_hand`` is the most messages that an iteration takes. `commit` commits synchronously; every ``interval`` seconds
+    where one is given, else each time.
+    """
+
+    def __init__(self, *, in_hand: int, interval: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._in_hand = in_hand
+        self._interval = interval
+        self._clock = clock
+        self._committed_at = clock()
+        self._places: dict[Partition, Place] = {}
+        self._begun_alone: Partition | None = None
+
+    @property
+    def places(self) -> Mapping[Partition, Place]:
+        """The owned partitions."""
+        return self._places
+
+    def take(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        """Own ``partitions`` from now on; read where and how their last owner left them."""
         try:
-            if self._commit_each:
-                raise_partition_errors(client.commit(offsets=offsets, asynchronous=False))
-            else:
-                client.store_offsets(offsets=offsets)
+            left = client.committed(partitions, timeout=_REQUEST)
+            raise_partition_errors(left)
         except KafkaException as error:
-            _log_uncommitted(error)
-        else:
-            self._uncommitted.clear()
+            # Then a message that kills its process is counted from here on only.
+            log.warning("committed offsets not read", code=error.args[0].name(), why=error.args[0].str())
+            left = partitions
+        for place in left:
+            partition = (place.topic, place.partition)
+            own = self._places[partition] = Place()
+            if place.offset < 0:
+                continue
+            mark = parse_mark(place.metadata)
+            own.position, own.committed = place.offset, (place.offset, mark)
+            own.crashes, own.failures = mark.crashes, mark.failures
+            if mark.hand:
+                own.alone = max(0, mark.hand)
+                own.exact_until = _find_end(client, place) if mark.hand == UNKNOWN else 0
+                log.warning(
+                    "partition was not left in order",
+                    topic=place.topic,
+                    partition=place.partition,
+                    offset=place.offset,
+                    one_by_one=own.alone,
+                    crashes=own.crashes,
+                )
 
-    def hand_over(self, client: Consumer, partitions: Iterable[TopicPartition]) -> None:
-        """Commit what ``partitions`` have moved, before their next owner asks; `forget` them after it."""
-        gone = to_partitions(partitions)
-        # Stored offsets too: librdkafka's next interval would be too late.
-        moved = gone & (self._uncommitted if self._commit_each else self._positions.keys())
-        deadline = time.monotonic() + _LAST_TRIES
-        while moved:
+    def begin(self, client: Consumer, firsts: Mapping[Partition, int]) -> None:
+        """Say in Kafka that messages of these partitions are in hand, the first at the offset given.
+
+        Needed once a partition: each later commit says it again.
+        """
+        fresh = []
+        for partition, first in firsts.items():
+            place = self._places.get(partition)
+            if place is not None and not place.begun:
+                place.begun = True
+                place.position = first if place.position is None else place.position
+                fresh.append(partition)
+        self._try_commit(client, fresh)
+
+    def begin_alone(self, client: Consumer, partition: Partition, offset: int) -> None:
+        """Say in Kafka that the message at ``offset`` is in hand alone, and one more process has begun on it."""
+        place = self._places[partition]
+        place.position = offset
+        place.crashes += 1
+        self._try_commit(client, [partition])
+        place.crashes -= 1
+        self._begun_alone = partition
+
+    def end_alone(self) -> None:
+        """Note that the message that was alone in hand is so no more."""
+        self._begun_alone = None
+
+    def take_back_alone(self, client: Consumer) -> None:
+        """Say in Kafka that the process ends because it was told to: what it has alone in hand is not to blame."""
+        partition, self._begun_alone = self._begun_alone, None
+        if partition is not None and partition in self._places:
+            self._try_commit(client, [partition])
+
+    def move(self, partition: Partition, offset: int, *, messages: int) -> None:
+        """Note that everything before ``offset`` is done, ``messages`` of it just now."""
+        place = self._places.get(partition)
+        if place is not None:
+            place.position = offset
+            place.alone = max(0, place.alone - messages)
+            place.crashes = place.failures = 0
+
+    def note_failures(self, partition: Partition, failures: int) -> None:
+        """Note how often the message at the position has failed: a count that has to outlive this process."""
+        place = self._places.get(partition)
+        if place is not None:
+            place.failures = failures
+
+    def commit(self, client: Consumer, *, now: bool = False) -> None:
+        """Commit what has moved, where it is time or ``now``. What does not succeed is left for the next call."""
+        due = now or self._interval is None or self._clock() - self._committed_at >= self._interval
+        moved = [
+            partition
+            for partition, place in self._places.items()
+            if (due or place.is_exact or place.alone) and self._is_uncommitted(place)
+        ]
+        if due:
+            self._committed_at = self._clock()
+        self._try_commit(client, moved)
+
+    def hand_over(self, client: Consumer, partitions: Iterable[Partition]) -> None:
+        """Commit where ``partitions`` are left, in order, before their next owner asks; `forget` them after it."""
+        left: dict[Partition, tuple[int, Mark]] = {}
+        for partition in partitions:
+            place = self._places.get(partition)
+            if place is not None and place.begun and place.position is not None:
+                leaving = (place.position, place.left_in_order)
+                if leaving != place.committed:
+                    left[partition] = leaving
+        deadline = self._clock() + _LAST_TRIES
+        while left:
             try:
-                raise_partition_errors(client.commit(offsets=self._build_offsets(moved), asynchronous=False))
+                self._commit(client, left)
             except KafkaException as error:
-                if error.args[0].code() in _REBALANCING and time.monotonic() < deadline:
+                if error.args[0].code() in _REBALANCING and self._clock() < deadline:
                     time.sleep(_PAUSE)
                     continue
                 _log_uncommitted(error)
             break
 
-    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+    def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop ``partitions``: their new owner begins at the last commit."""
-        gone = to_partitions(partitions)
-        self.owned -= gone
-        self._uncommitted -= gone
-        for partition in gone:
-            self._positions.pop(partition, None)
+        for partition in partitions:
+            self._places.pop(partition, None)
 
-    def _build_offsets(self, partitions: Iterable[Partition]) -> list[TopicPartition]:
-        return [TopicPartition(*partition, self._positions[partition]) for partition in partitions]
+    def build_offsets(self, moved: Mapping[Partition, int]) -> list[TopicPartition]:
+        """Return the offsets to commit when each of these partitions is handled up to the one given."""
+        offsets = []
+        for partition, offset in moved.items():
+            place = self._places.get(partition, Place())
+            mark = format_mark(Mark(self._find_hand(place)))
+            offsets.append(TopicPartition(*partition, offset, metadata=mark))
+        return offsets
+
+    def note_committed(self, partition: Partition) -> None:
+        """Note that somebody else has committed where we are in ``partition``: a transaction."""
+        place = self._places.get(partition)
+        if place is not None and place.position is not None:
+            place.committed = (place.position, self._mark(place))
+
+    def _find_hand(self, place: Place) -> int:
+        if place.alone:
+            return place.alone
+        return self._in_hand if self._interval is None or place.is_exact else UNKNOWN
+
+    def _mark(self, place: Place) -> Mark:
+        return Mark(self._find_hand(place), place.crashes, place.failures)
+
+    def _is_uncommitted(self, place: Place) -> bool:
+        return place.begun and (place.position, self._mark(place)) != place.committed
+
+    def _try_commit(self, client: Consumer, partitions: Iterable[Partition]) -> None:
+        offsets = {}
+        for partition in partitions:
+            place = self._places[partition]
+            if place.position is not None:
+                offsets[partition] = (place.position, self._mark(place))
+        if offsets:
+            try:
+                self._commit(client, offsets)
+            except KafkaException as error:
+                _log_uncommitted(error)
+
+    def _commit(self, client: Consumer, offsets: Mapping[Partition, tuple[int, Mark]]) -> None:
+        done = client.commit(
+            offsets=[
+                TopicPartition(*partition, offset, metadata=format_mark(mark))
+                for partition, (offset, mark) in offsets.items()
+            ],
+            asynchronous=False,
+        )
+        raise_partition_errors(done)
+        for partition, (offset, mark) in offsets.items():
+            place = self._places.get(partition)
+            if place is not None:
+                place.committed = (offset, mark)
 
 
 def to_partitions(places: Iterable[TopicPartition]) -> set[Partition]:
@@ -104,6 +256,14 @@ def raise_partition_errors(committed: Iterable[TopicPartition] | None) -> None:
     for place in committed or ():
         if place.error is not None:
             raise KafkaException(place.error)
+
+
+def _find_end(client: Consumer, place: TopicPartition) -> int:
+    """Return the offset behind everything that the last owner can have had in hand."""
+    try:
+        return int(client.get_watermark_offsets(place, timeout=_REQUEST)[1])
+    except KafkaException:
+        return sys.maxsize
 
 
 def _log_uncommitted(error: KafkaException) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from telemetry.errors import ConfigurationError
+
 PropertyValue = str | int | float | bool
 
 
@@ -78,6 +80,18 @@ class KafkaConfig(BaseSettings):
     def _own_properties(self) -> dict[str, PropertyValue]:
         """Return what a kind of client adds; subclasses say."""
         return {}
+
+
+def explain_refusal(config: KafkaConfig, refusal: str) -> ConfigurationError:
+    """Return the error for a client that librdkafka refused to make, naming the variable that is to blame.
+
+    librdkafka names its property; that is ours to translate, unless it came through KAFKA_PROPERTIES.
+    """
+    for field in type(config).model_fields:
+        name = field.replace("_", ".")
+        if name in refusal and name not in config.properties:
+            return ConfigurationError(f"KAFKA_{field}: {refusal}".replace(field, field.upper(), 1))
+    return ConfigurationError(f"KAFKA_PROPERTIES: {refusal}")
 
 
 def find_unknown_variables(known: type[KafkaConfig], *others: type[KafkaConfig]) -> list[str]:

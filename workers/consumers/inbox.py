@@ -1,0 +1,76 @@
+"""Messages that have come in and are not in hand yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, Message
+
+from consumers.holds import Partition
+from telemetry.errors import FatalKafkaError
+
+_LONGEST_BLOCK = 0.1
+"""Longest single wait inside librdkafka, in seconds: a signal is served in between."""
+
+log = structlog.get_logger(__name__)
+
+
+class Inbox:
+    """Collects messages for one iteration.
+
+    ``most`` bounds it. ``timeout`` is how long, in seconds, the first message is waited for, and with ``batch`` how
+    long the others are after it.
+    """
+
+    def __init__(self, *, most: int, timeout: float, batch: bool, stopping: Callable[[], bool]) -> None:
+        self._most = most
+        self._timeout = timeout
+        self._batch = batch
+        self._stopping = stopping
+        self._messages: list[Message] = []
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def take(self) -> list[Message]:
+        """Return what has come in and forget it."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def drop(self, partitions: set[Partition]) -> None:
+        """Forget the messages of partitions that have a new owner."""
+        self._messages = [m for m in self._messages if (m.topic(), m.partition()) not in partitions]
+
+    def look(self, client: Consumer) -> None:
+        """Take in what is there, and serve the group, without waiting."""
+        self.accept(client.consume(max(1, self._most - len(self)), 0))
+
+    def collect(self, client: Consumer, until_due: float | None) -> None:
+        """Wait for a first message, then, in batch mode, for a full batch; at most ``until_due`` seconds."""
+        deadline = time.monotonic() + (self._timeout if until_due is None else min(self._timeout, until_due))
+        filling = False
+        while not self._stopping() and len(self) < self._most:
+            left = deadline - time.monotonic()
+            if filling or left <= 0:
+                self.accept(client.consume(self._most - len(self), max(0.0, min(left, _LONGEST_BLOCK))))
+                if left <= 0 or not self._batch:
+                    return
+            else:
+                # Alone, the first message is not kept waiting for company that may not come.
+                self.accept(client.consume(1, min(left, _LONGEST_BLOCK)))
+                if self._messages:
+                    filling = True
+                    deadline = time.monotonic() + (self._timeout if self._batch else 0.0)
+
+    def accept(self, messages: Iterable[Message]) -> None:
+        """Take ``messages`` in. Raises FatalKafkaError where one says that the client can't go on."""
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._messages.append(message)
+            elif error.fatal():
+                raise FatalKafkaError(f"the consumer can't go on: {error.str()}")
+            elif error.code() != KafkaError._PARTITION_EOF:
+                log.warning("consumer reports", code=error.name(), why=error.str(), topic=message.topic())

@@ -1,0 +1,107 @@
+"""Staying in the group while messages are in hand, however long that takes.
+
+A member that does not poll for ``max.poll.interval.ms`` loses its partitions. So a thread polls in place of the main
+one while that is in a handler or waits for Kafka. Between `Keeper.begin` and `Keeper.end` the main thread leaves the
+client alone; outside of them the keeper does. Neither waits for the other inside librdkafka.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+PATIENCE = 1.0
+"""Seconds that a call may take before its member is kept: most calls never meet the keeper."""
+_INTERVAL = 0.25
+
+
+class Keeper:
+    """Calls ``poll`` every quarter of a second while the main thread is busy for longer than ``patience`` seconds.
+
+    ``poll`` serves the group; its callbacks run on the keeper's thread. ``told_to_end`` is called once where the
+    process was asked to end (``stopping``) while the main thread is busy.
+    """
+
+    def __init__(
+        self,
+        poll: Callable[[], None],
+        *,
+        stopping: Callable[[], bool],
+        told_to_end: Callable[[], None],
+        patience: float = PATIENCE,
+    ) -> None:
+        self._poll = poll
+        self._stopping = stopping
+        self._told_to_end = told_to_end
+        self._patience = patience
+        self._turn = threading.Condition()
+        self._busy_since: float | None = None
+        self._polling = False
+        self._closed = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._turn:
+            self._closed = True
+            self._turn.notify_all()
+        self._thread.join()
+
+    def begin(self) -> None:
+        """Leave the client to the keeper."""
+        self._busy_since = time.monotonic()
+
+    def end(self) -> None:
+        """Take the client back, as soon as the keeper has left it. Raises what its poll raised."""
+        with self._turn:
+            self._busy_since = None
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: not self._polling)
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    @property
+    def busy_for(self) -> float:
+        """Seconds since `begin`, 0 after `end`."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def wait_until_done(self, timeout: float) -> bool:
+        """Wait, in a callback on the keeper's thread, until the main thread is done; return whether it is."""
+        with self._turn:
+            return self._turn.wait_for(lambda: self._busy_since is None, timeout)
+
+    def _run(self) -> None:
+        told = False
+        with self._turn:
+            while not self._closed:
+                self._turn.wait(_INTERVAL)
+                if self._busy_since is None or self._closed:
+                    told = False
+                elif self._stopping() and not told:
+                    told = True
+                    self._use_client(self._told_to_end)
+                elif self.busy_for > self._patience and self._error is None:
+                    self._use_client(self._poll)
+
+    def _use_client(self, action: Callable[[], None]) -> None:
+        self._polling = True
+        self._turn.release()
+        try:
+            action()
+        except BaseException as error:  # the main thread's to raise
+            self._error = error
+        finally:
+            self._turn.acquire()
+            self._polling = False
+            self._turn.notify_all()
