@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from telemetry.errors import ConfigurationError, HandlerError, IotHubError, NotYetAvailable
 from telemetry.logs import configure_logging
-from telemetry.redaction import redact
+from telemetry.redaction import learn_secrets, redact
 from telemetry.settings import load_settings
 
 EX_OK = 0
@@ -59,6 +59,7 @@ def run_process(body: Callable[[ProcessSettings], None]) -> int:
 
     Whatever ends it early is one log event and the process's last words; only what nobody foresaw has a traceback.
     """
+    learn_secrets(os.environ)
     configure_logging()
     try:
         settings = load_settings(ProcessSettings)

@@ -6,24 +6,31 @@ in a field of ours, in the text of a library's error or in a traceback.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 import orjson
 
 _NAME = re.compile(r"pass(word|wd|phrase)|secret|token|credential|(api|private|access|shared|account)[-_.]?key", re.I)
+_PLACE = re.compile(r"(file|dir|folder|path|location)s?$", re.I)
+"""Names of where a secret lies, which is none itself."""
 _PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 _SHORTEST = 4
 """What is shorter hides nothing, and would be replaced all over the log."""
+_WORDS = frozenset({"true", "false", "none", "null"})
 _REPLACEMENT = "***"
 
 _known: set[str] = set()
 
 
 def learn_secrets(settings: Mapping[str, object]) -> None:
-    """Remember the texts in ``settings`` whose name is a secret's, at any depth, and the passwords in URLs."""
-    for name, value in settings.items():
-        _learn(value, secret=_NAME.search(str(name)) is not None)
+    """Remember the texts in ``settings`` whose name is a secret's, at any depth, and the passwords in URLs.
+
+    A text that is a JSON object, as an environment variable may be, is looked into.
+    """
+    _learn(settings, secret=False)
 
 
 def redact(text: str) -> str:
@@ -34,14 +41,21 @@ def redact(text: str) -> str:
 
 
 def _learn(value: object, *, secret: bool) -> None:
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(orjson.JSONDecodeError):
+            value = orjson.loads(value)
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            _learn(inner, secret=secret or _NAME.search(str(name)) is not None)
+            _learn(inner, secret=secret or _is_secret(str(name)))
     elif isinstance(value, list | tuple):
         for inner in value:
             _learn(inner, secret=secret)
     elif isinstance(value, str):
         for found in [value] if secret else _PASSWORD_IN_URL.findall(value):
-            if len(found) >= _SHORTEST:
+            if len(found) >= _SHORTEST and found.lower() not in _WORDS:
                 # As it is, and as JSON has it.
-                _known.update((found, orjson.dumps(found).decode()[1:-1]))
+                _known.update((found, json.dumps(found, ensure_ascii=False)[1:-1]))
+
+
+def _is_secret(name: str) -> bool:
+    return _NAME.search(name) is not None and _PLACE.search(name) is None

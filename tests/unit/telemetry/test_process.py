@@ -160,6 +160,19 @@ class TestRunProcess:
         assert run_process(body) == 130
         assert (last_words.read_bytes(), capsys.readouterr().err) == (b"", "")
 
+    def test_a_secret_of_the_environment_is_in_no_event(
+        self, environment: SetVariables, last_words: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def body(_: ProcessSettings) -> None:
+            raise ValueError("no such user: iot, s3cr3t-of-the-environment")
+
+        environment({"KAFKA_SASL_PASSWORD": "s3cr3t-of-the-environment"})
+        assert run_process(body) == 70
+        assert b"s3cr3t" not in last_words.read_bytes()
+        shown = capsys.readouterr().err
+        assert "s3cr3t" not in shown
+        assert "no such user: iot, ***" in shown
+
 
 class TestLastWords:
     def test_they_hold_no_secret(self) -> None:

@@ -24,7 +24,9 @@ def test_a_name_tells(name: str) -> None:
     assert redact("it is hunter2, hunter2!") == "it is ***, ***!"
 
 
-@pytest.mark.parametrize("name", ["url", "key", "passenger", "limit", "keys", "device"])
+@pytest.mark.parametrize(
+    "name", ["url", "key", "passenger", "limit", "keys", "device", "INGESTION_API_KEYS_FILE", "token_path"]
+)
 def test_any_other_is_no_secret(name: str) -> None:
     learn_secrets({name: "hunter2"})
     assert redact("it is hunter2") == "it is hunter2"
@@ -48,10 +50,20 @@ def test_the_password_in_a_url_is_one(url: str, shown: str) -> None:
     assert redact(f"can't reach {url}") == f"can't reach {shown}"
 
 
-@pytest.mark.parametrize("value", ["", "a", "abc", 1234, None, True, 1.5])
+@pytest.mark.parametrize("value", ["", "a", "abc", "true", "None", 1234, None, True, 1.5, "{"])
 def test_what_hides_nothing_is_not_replaced(value: object) -> None:
     learn_secrets({"password": value})
-    assert redact("abc 1234 None True 1.5") == "abc 1234 None True 1.5"
+    assert redact("abc 1234 None true 1.5 {") == "abc 1234 None true 1.5 {"
+
+
+def test_a_text_of_json_is_looked_into() -> None:
+    learn_secrets({"KAFKA_PROPERTIES": '{"ssl.key.password": "hunter2", "linger.ms": "1234"}', "password": "{odd}"})
+    assert redact("hunter2 1234 {odd}") == "*** 1234 ***"
+
+
+def test_a_lone_surrogate_is_no_obstacle() -> None:
+    learn_secrets({"password": "hunter\ud800"})
+    assert redact("it is hunter\ud800") == "it is ***"
 
 
 def test_it_is_found_as_json_has_it_too() -> None:
