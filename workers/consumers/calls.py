@@ -60,6 +60,8 @@ class Item:
     done: bool = False
     skipped: bool = False
     """Whether it is none of this group's business: a replay for another one. It is done from the start."""
+    traced: bool = False
+    """Whether the log has the traceback of its failure: further tries would only say the same again."""
 
     @property
     def partition(self) -> tuple[str, int]:
@@ -201,9 +203,9 @@ class HandlerCalls:
                 attempt=item.attempts,
                 of=self._max_attempts,
                 problem=_sentence(error),
-                # The further tries of a message would only say the same again.
-                exc_info=item.attempts == 1,
+                exc_info=not item.traced,
             )
+            item.traced = True
             if item.attempts < self._max_attempts:
                 return Outcome([item], retry=RetryLater(_sentence(error)))
             item.cause = Cause("handler_failed", _sentence(error), "handle", _class_name(error), item.attempts)

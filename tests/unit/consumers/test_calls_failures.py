@@ -180,10 +180,14 @@ class TestItsOwnFailures:
             }.items()
         )
 
-    def test_its_traceback_is_in_the_log_once_however_often_it_is_tried(self, logged: list[EventDict]) -> None:
-        messages = items(0)
+    @pytest.mark.parametrize("before", [0, 2], ids=["new", "tried by another process"])
+    def test_its_traceback_is_in_the_log_once_however_often_it_is_tried(
+        self, before: int, logged: list[EventDict]
+    ) -> None:
+        [item] = messages = items(0)
+        item.attempts = before
         for _ in range(3):
-            run(Recorder(raising(ValueError("no"))), messages)
+            run(Recorder(raising(ValueError("no"))), messages, max_attempts=9)
         assert [bool(event["exc_info"]) for event in logged] == [True, False, False]
         assert {event["problem"] for event in logged} == {"ValueError: no"}
 
