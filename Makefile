@@ -35,6 +35,7 @@ check: setup ## Format, lint, types, import direction, charts, generated files
 	$(BIN)/lint-imports
 	$(UV) lock --check --quiet
 	hack/cli-docs.sh --check
+	$(BIN)/python hack/worker-docs.py --check
 	hack/check-charts.sh
 
 format: setup ## Put the code into its format and mend what the linter can
@@ -44,8 +45,9 @@ format: setup ## Put the code into its format and mend what the linter can
 test: setup ## Unit, contract and integration tests (start a Kafka and a mosquitto of their own; a cluster is for e2e)
 	$(BIN)/pytest -m "not cluster"
 
-docs: setup ## docs/cli.md from the commands, docs/demo.svg from the demo's screen
+docs: setup ## docs/cli.md from the commands, the tables of docs/workers.md, docs/demo.svg from the demo's screen
 	hack/cli-docs.sh
+	$(BIN)/python hack/worker-docs.py
 	$(BIN)/iothub demo -f examples --duration 30 --picture docs/demo.svg
 
 images: ## Build the worker's and the operator's image with the local Docker engine
