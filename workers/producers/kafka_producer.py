@@ -1,13 +1,21 @@
-"""`KafkaProducer`: confluent-kafka's producer with our encoding, our errors and a choice for a full queue."""
+"""`KafkaProducer`: confluent-kafka's producer with our encoding, our errors and a choice for a full queue.
+
+librdkafka is safe to call from several threads, and nothing here adds state that is not. It does not survive a fork:
+its threads stay with the parent, and a call in the child would wait for them without end. So there each producer's
+client is replaced by something that says so.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NoReturn, Self
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -21,10 +29,13 @@ from telemetry.names import check_topic_name
 
 OnDelivery = Callable[[DeliveryError | None, Message], None]
 """Called once per message: with None when Kafka has it, else with why it does not."""
+HeaderValue = str | bytes | None
 OnFull = Literal["wait", "raise", "drop"]
 
 _LONGEST_WAIT = 1.0
 _POLL = 0.05
+_FLUSH = 0.1
+"""Seconds of one call of confluent-kafka's flush. From 0.2 s on it serves further callbacks with an error pending."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,32 +43,37 @@ log = structlog.get_logger(__name__)
 class KafkaProducer:
     """Sends messages to one topic (or to any, by `produce`'s ``topic``) and tells what became of each.
 
-        producer = KafkaProducer(config=ProducerConfig(), topic="telemetry.raw")
-        producer.produce({"device": "DEV-01"}, key="DEV-01")
-        producer.flush()
+        with KafkaProducer(config=ProducerConfig(), topic="telemetry.raw") as producer:
+            producer.produce({"device": "DEV-01"}, key="DEV-01")
 
-    Values other than bytes become UTF-8 JSON; None is a tombstone. Delivery reports are served during `produce`,
-    `poll` and `flush`, on the thread that calls them. Raises ConfigurationError for a setting that librdkafka refuses.
+    Values other than bytes become UTF-8 JSON (see `telemetry.codec.encode_json`); None is a tombstone. Delivery reports
+    are served during `produce`, `poll` and `flush`, on whichever thread calls them. Several threads may use one
+    producer; a forked process needs its own, and any use of one made before the fork raises FatalKafkaError.
+
+    At its end, ``with`` waits for Kafka as `flush` does, and raises DeliveryError for a failure that no callback was
+    told of. Raises ConfigurationError for a setting that librdkafka refuses.
     """
 
     def __init__(self, config: ProducerConfig, topic: str) -> None:
         self.topic = _checked(topic)
         self._fatal: str | None = None
+        self._unheard: DeliveryError | None = None
         self._room = (
             f"it holds {config.queue_max_messages} messages (KAFKA_QUEUE_MAX_MESSAGES) "
             f"or {config.queue_max_kbytes} KiB (KAFKA_QUEUE_MAX_KBYTES)"
         )
-        properties = config.to_librdkafka() | {"error_cb": self._on_error, "logger": logging.getLogger("librdkafka")}
+        properties = config.to_librdkafka() | {"error_cb": _on_error, "logger": logging.getLogger("librdkafka")}
         try:
             self._producer = Producer(properties)
         except KafkaException as error:
             raise ConfigurationError(f"KAFKA_PROPERTIES: {error.args[0].str()}") from error
+        _alive.add(self)
 
     def produce(
         self,
         value: object,
         key: str | bytes | None = None,
-        headers: Sequence[tuple[str, str | bytes | None]] | None = None,
+        headers: Sequence[tuple[str, HeaderValue]] | Mapping[str, HeaderValue] | None = None,
         *,
         topic: str | None = None,
         on_delivery: OnDelivery | None = None,
@@ -65,15 +81,19 @@ class KafkaProducer:
     ) -> bool:
         """Queue one message, and return whether it was queued.
 
-        It is False only where the queue is full and ``on_full`` is ``drop``. With ``wait``, up to a second is given to
-        the queue before QueueFull is raised; with ``raise`` none. Raises TypeError for a value that JSON can't hold and
-        FatalKafkaError once the client can't go on.
+        It is False only where the queue is full and ``on_full`` is ``drop`` (which is counted). With ``wait``, up to a
+        second is given to the queue before QueueFull is raised; with ``raise`` none. ``on_delivery`` is called once for
+        each message that was queued; what it raises is logged, and disturbs nobody.
+
+        Raises TypeError or ValueError, which names the part, for a value that JSON can't hold; DeliveryError for a
+        message that Kafka would never take (too large); FatalKafkaError once the client can't go on.
         """
         if self._fatal is not None:
-            raise FatalKafkaError(f"the producer can't go on, make a new one: {self._fatal}")
+            raise FatalKafkaError(self._fatal)
         payload = value if value is None or isinstance(value, bytes) else encode_json(value)
         if headers is not None:
-            headers = headers if isinstance(headers, list) else list(headers)
+            if not isinstance(headers, list):
+                headers = list(headers.items() if isinstance(headers, Mapping) else headers)
             check_header_names(headers)
         report = self._delivered if on_delivery is None else partial(self._delivered_to, on_delivery)
         target = topic or self.topic
@@ -84,38 +104,58 @@ class KafkaProducer:
             except BufferError:
                 if on_full == "drop":
                     metrics.PRODUCER_DROPPED.inc()
-                    self._producer.poll(0)
+                    self.poll(0)
                     return False
                 now = time.monotonic()
                 deadline = deadline or now + _LONGEST_WAIT
                 if on_full == "raise" or now >= deadline:
-                    self._producer.poll(0)
+                    self.poll(0)
                     raise QueueFull(
                         f"the producer's queue is full, Kafka takes messages too slowly; {self._room}"
                     ) from None
-                self._producer.poll(_POLL)
+                self.poll(_POLL)
             except KafkaException as error:
-                raise _delivery_error(error.args[0], target) from error
+                raise self._refused(error.args[0], target) from error
             else:
-                self._producer.poll(0)
+                self.poll(0)
                 return True
 
     def poll(self, timeout: float = 0) -> int:
         """Serve delivery reports for up to ``timeout`` seconds; return how many events were served."""
-        return self._producer.poll(timeout)
+        try:
+            return self._producer.poll(timeout)
+        except KafkaException as error:
+            self._note_fatal(error)
+            return 1
 
     def flush(self, timeout: float | None = None) -> int:
-        """Wait until Kafka has every message, at most ``timeout`` seconds; return how many it still does not have."""
-        return self._producer.flush(-1 if timeout is None else timeout)
+        """Wait until Kafka has every message, at most ``timeout`` seconds; return how many are still on their way.
+
+        A message that failed for good is none of them: its delivery report has said so.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = _FLUSH if deadline is None else min(_FLUSH, max(0.0, deadline - time.monotonic()))
+            try:
+                waiting = self._producer.flush(left)
+            except KafkaException as error:
+                self._note_fatal(error)
+                waiting = len(self._producer)
+            if not waiting or left < _FLUSH:
+                return waiting
 
     def purge(self) -> None:
         """Give up every message that Kafka does not have yet; each one's delivery report says so."""
         self._producer.purge()
-        self._producer.poll(0)
+        self.poll(0)
 
     @property
     def fatal_error(self) -> str | None:
         """Why the client can't go on, or None while it can."""
+        return self._fatal
+
+    def find_liveness_problem(self) -> str | None:
+        """Return why only a new producer can send, or None: a check for ``/healthz`` (`telemetry.health`)."""
         return self._fatal
 
     def __len__(self) -> int:
@@ -130,14 +170,24 @@ class KafkaProducer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Where the body failed in a forked child, its own error says more.
+        if isinstance(self._producer, _LeftBehind) and error is not None:
+            return
         self.flush()
+        unheard, self._unheard = self._unheard, None
+        if unheard is not None and error is None:
+            raise unheard
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failed(error, message)
+            self._unheard = self._failed(error, message)
 
     def _delivered_to(self, on_delivery: OnDelivery, error: KafkaError | None, message: Message) -> None:
-        on_delivery(None if error is None else self._failed(error, message), message)
+        try:
+            on_delivery(None if error is None else self._failed(error, message), message)
+        except Exception:
+            # Let through, it would hit whichever thread happens to poll, for a message that is not its own.
+            log.exception("delivery callback failed", topic=message.topic(), key=_shown(message.key()))
 
     def _failed(self, error: KafkaError, message: Message) -> DeliveryError:
         metrics.PRODUCER_FAILURES.labels(error.name()).inc()
@@ -150,12 +200,63 @@ class KafkaProducer:
         )
         return _delivery_error(error, message.topic() or self.topic)
 
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self._fatal = error.str()
-            log.error("producer can't go on", code=error.name(), why=error.str())
-        else:
-            log.warning("producer reports", code=error.name(), why=error.str())
+    def _refused(self, error: KafkaError, topic: str) -> DeliveryError | FatalKafkaError:
+        if error.code() != KafkaError._FATAL:
+            return _delivery_error(error, topic)
+        # librdkafka refuses before its own event has been served, which brings the cause.
+        self.poll(0)
+        return FatalKafkaError(self._fatal or _cant_go_on(error))
+
+    def _note_fatal(self, raised: KafkaException) -> None:
+        """Remember a fatal error: confluent-kafka raises it, once, out of the call that happens to serve it."""
+        error = raised.args[0]
+        if not error.fatal():
+            raise raised
+        self._fatal = _cant_go_on(error)
+        log.error("producer can't go on", code=error.name(), why=error.str())
+
+    def _leave_behind(self) -> None:
+        if isinstance(self._producer, _LeftBehind):
+            return
+        # To destroy the client would wait for its threads, too: one reference stays for ever.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._producer))
+        self._fatal = (
+            f"this KafkaProducer was made before a fork, in process {os.getppid()}, and works only there: "
+            f"make another one after the fork, in process {os.getpid()}"
+        )
+        self._producer = _LeftBehind(self._fatal)  # type: ignore[assignment]
+
+
+class _LeftBehind:
+    """Stands in a forked process for the client that stayed with its parent; whatever is asked of it is an error."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise FatalKafkaError(self._problem)
+
+    def __len__(self) -> NoReturn:
+        raise FatalKafkaError(self._problem)
+
+
+_alive: weakref.WeakSet[KafkaProducer] = weakref.WeakSet()
+
+
+def _leave_all_behind() -> None:
+    for producer in tuple(_alive):
+        producer._leave_behind()
+
+
+os.register_at_fork(after_in_child=_leave_all_behind)
+
+
+def _on_error(error: KafkaError) -> None:
+    log.warning("producer reports", code=error.name(), why=error.str())
+
+
+def _cant_go_on(error: KafkaError) -> str:
+    return f"the producer can't go on, make a new one: {error.str()}"
 
 
 def _delivery_error(error: KafkaError, topic: str) -> DeliveryError:

@@ -6,14 +6,13 @@ second time, slowly, only to say why.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
-from math import isfinite
 from typing import Any
 
 import orjson
 
+from telemetry.encodable import OPTIONS, encode_other, explain_unencodable
 from telemetry.errors import InvalidTelemetry
 
 MAX_DEPTH = 64
@@ -27,12 +26,20 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 def encode_json(value: object) -> bytes:
     """Return ``value`` as UTF-8 JSON.
 
-    Raises TypeError where it holds something that JSON has no word for, and ValueError for NaN and Infinity.
+    Beside what JSON itself has, it may hold datetimes, UUIDs, enums, dataclasses, Decimals (as numbers with exactly
+    their digits), pydantic models (as their ``model_dump(mode="json")`` has them) and numpy's scalars and arrays.
+    Raises TypeError for anything else, and ValueError for what has no JSON form (NaN, an integer beyond 64 bits, a lone
+    surrogate, a value that is part of itself); the sentence begins with the part's path: ``$.metrics.humidity``.
     """
-    encoded = orjson.dumps(value)
+    try:
+        encoded = orjson.dumps(value, encode_other, OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise explain_unencodable(value) or TypeError(f"$ can't be written as JSON: {error}") from error
     # orjson writes a float that is not finite as null, in silence.
     if b"null" in encoded:
-        _refuse_non_finite(value, "$")
+        problem = explain_unencodable(value)
+        if problem is not None:
+            raise problem
     return encoded
 
 
@@ -62,19 +69,6 @@ def decode_strict_json(value: bytes) -> Any:
     if b"\\" in value or value.count(b":") != _count_colons(document):
         _refuse_duplicates(value)
     return document
-
-
-def _refuse_non_finite(value: object, path: str) -> None:
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"{path} is {value}: JSON has only finite numbers")
-    if dataclasses.is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        for name, child in value.items():
-            _refuse_non_finite(child, f"{path}.{name}")
-    elif isinstance(value, list | tuple):
-        for place, child in enumerate(value):
-            _refuse_non_finite(child, f"{path}[{place}]")
 
 
 def measure_depth(value: bytes) -> int:

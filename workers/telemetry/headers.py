@@ -72,10 +72,15 @@ def without(headers: Headers | None, names: Iterable[str]) -> list[tuple[str, by
 
 
 def check_header_names(headers: Iterable[tuple[str, object]]) -> None:
-    """Raise TypeError or UnicodeEncodeError for a name that Kafka can't take; librdkafka's client would crash on it."""
+    """Raise TypeError, ValueError or UnicodeEncodeError for a name that Kafka can't take.
+
+    librdkafka's client would crash on it, or cut it off where it holds a null character.
+    """
     for name, _ in headers:
         if not isinstance(name, str):
             raise TypeError(f"a header's name is a string, not {type(name).__name__}")
+        if "\0" in name:
+            raise ValueError(f"a header's name holds no null character: {name[:64]!r}")
         if not name.isascii():
             name.encode()
 

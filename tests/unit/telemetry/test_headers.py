@@ -80,6 +80,10 @@ class TestCheckHeaderNames:
         with pytest.raises(TypeError, match="a header's name is a string, not"):
             check_header_names([("id", b"1"), (name, b"2")])  # type: ignore[list-item]
 
+    def test_nor_is_a_null_character_at_which_the_client_would_cut_it_off(self) -> None:
+        with pytest.raises(ValueError, match=r"no null character: 'a\\x00b'"):
+            check_header_names([("id", b"1"), ("a\0b", b"2")])
+
     def test_nor_is_a_lone_surrogate_on_which_the_client_would_crash(self) -> None:
         with pytest.raises(UnicodeEncodeError):
             check_header_names([("a\ud800", b"1")])
