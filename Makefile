@@ -10,10 +10,10 @@ BIN := .venv/bin
 TAG ?= dev
 export DOCKER_BUILDKIT ?= 1
 
-.PHONY: help setup demo check format test docs images e2e kind-up kind-down clean
+.PHONY: help setup demo check format test bench-workers docs images e2e kind-up kind-down clean
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.made ## Make the environment from the lock file (brings its own uv)
 
@@ -31,7 +31,7 @@ demo: setup ## The whole pipeline on this machine for a minute, and a count at i
 check: setup ## Format, lint, types, import direction, charts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy workers operator/telemetry_operator cli/iothub tests
+	$(BIN)/mypy workers operator/telemetry_operator cli/iothub tests benchmarks
 	$(BIN)/lint-imports
 	$(UV) lock --check --quiet
 	hack/cli-docs.sh --check
@@ -44,6 +44,9 @@ format: setup ## Put the code into its format and mend what the linter can
 
 test: setup ## Unit, contract and integration tests (start a Kafka and a mosquitto of their own; a cluster is for e2e)
 	$(BIN)/pytest -m "not cluster"
+
+bench-workers: setup ## The workers beside bare loops and their peers, one table (BENCH_ARGS: see benchmarks/README.md)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 docs: setup ## docs/cli.md from the commands, the tables of docs/workers.md, docs/demo.svg from the demo's screen
 	hack/cli-docs.sh
@@ -63,4 +66,4 @@ kind-down: ## Delete the kind cluster and its registry
 	hack/kind-down.sh
 
 clean: ## Remove what the targets above have made in this folder
-	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build benchmarks/.peers benchmarks/kafka-streams/target

@@ -1,0 +1,36 @@
+"""The loop that one writes without a library: confluent-kafka's ``consume(500)`` and orjson."""
+
+from __future__ import annotations
+
+import orjson
+from confluent_kafka import Consumer
+
+from benchmarks.programs.task import hand_in, read_task
+from consumers.config import ConsumerConfig
+
+BATCH = 500
+
+
+def main() -> None:
+    """Count every message of the topic."""
+    task = read_task()
+    # Our own properties: it is the loop that is compared, not how well librdkafka's defaults suit it.
+    config = ConsumerConfig(bootstrap_servers=task.bootstrap_servers, group_id=task.group)
+    consumer = Consumer(config.to_librdkafka() | {"enable.auto.offset.store": True})
+    consumer.subscribe([task.topic])
+    watch = task.make_stopwatch()
+    done = False
+    while not done:
+        messages = consumer.consume(BATCH, 0.1)
+        values = [
+            orjson.loads(message.value())  # type: ignore[arg-type]  # no tombstone is among them
+            for message in messages
+            if message.error() is None
+        ]
+        done = watch.count(len(values))
+    consumer.close()
+    hand_in(watch)
+
+
+if __name__ == "__main__":
+    main()
