@@ -292,7 +292,7 @@ def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
         raise TypeError("handle() returned a coroutine that nobody awaits: declare it with 'async def'")
     parts = (result,) if isinstance(result, Outgoing | Reject | RetryLater) else result
     if not isinstance(parts, Iterable) or isinstance(parts, str | bytes | dict):
-        raise TypeError(f"handle() gives nothing, Outgoing, Reject, or several of these, not {type(result).__name__}")
+        raise TypeError(f"handle() returns nothing, Outgoing, Reject, or several of these, not {type(result).__name__}")
     for part in parts:
         if isinstance(part, Outgoing):
             outgoing.append(_encode(part))
