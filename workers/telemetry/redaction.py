@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import orjson
@@ -28,9 +28,15 @@ _known: set[str] = set()
 def learn_secrets(settings: Mapping[str, object]) -> None:
     """Remember the texts in ``settings`` whose name is a secret's, at any depth, and the passwords in URLs.
 
-    A text that is a JSON object, as an environment variable may be, is looked into.
+    A text that is a JSON object, as an environment variable may be, is looked into. What stands there under another
+    name too, as a user's name that is the password, is no secret.
     """
-    _learn(settings, secret=False)
+    texts = list(_walk(settings, secret=False))
+    plain = {text for text, secret in texts if not secret}
+    for text, secret in texts:
+        if secret and text not in plain and len(text) >= _SHORTEST and text.lower() not in _WORDS:
+            # As it is, and as JSON has it.
+            _known.update((text, json.dumps(text, ensure_ascii=False)[1:-1]))
 
 
 def redact(text: str) -> str:
@@ -40,21 +46,21 @@ def redact(text: str) -> str:
     return text
 
 
-def _learn(value: object, *, secret: bool) -> None:
+def _walk(value: object, *, secret: bool) -> Iterator[tuple[str, bool]]:
+    """Yield each text in ``value``, and whether it is a secret."""
     if isinstance(value, str) and value.startswith("{"):
         with suppress(orjson.JSONDecodeError):
             value = orjson.loads(value)
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            _learn(inner, secret=secret or _is_secret(str(name)))
+            yield from _walk(inner, secret=secret or _is_secret(str(name)))
     elif isinstance(value, list | tuple):
         for inner in value:
-            _learn(inner, secret=secret)
+            yield from _walk(inner, secret=secret)
     elif isinstance(value, str):
-        for found in [value] if secret else _PASSWORD_IN_URL.findall(value):
-            if len(found) >= _SHORTEST and found.lower() not in _WORDS:
-                # As it is, and as JSON has it.
-                _known.update((found, json.dumps(found, ensure_ascii=False)[1:-1]))
+        yield value, secret
+        for password in _PASSWORD_IN_URL.findall(value):
+            yield password, True
 
 
 def _is_secret(name: str) -> bool:

@@ -56,6 +56,12 @@ def test_what_hides_nothing_is_not_replaced(value: object) -> None:
     assert redact("abc 1234 None true 1.5 {") == "abc 1234 None true 1.5 {"
 
 
+def test_what_stands_under_another_name_too_is_none() -> None:
+    """As in compose.yaml; every word of the log that is the user's name would become unreadable."""
+    learn_secrets({"MQTT_PASSWORD": "ingestion", "MQTT_USERNAME": "ingestion", "KAFKA_SASL_PASSWORD": "hunter2"})
+    assert redact("ingestion ends: hunter2") == "ingestion ends: ***"
+
+
 def test_a_text_of_json_is_looked_into() -> None:
     learn_secrets({"KAFKA_PROPERTIES": '{"ssl.key.password": "hunter2", "linger.ms": "1234"}', "password": "{odd}"})
     assert redact("hunter2 1234 {odd}") == "*** 1234 ***"
