@@ -22,7 +22,8 @@ _SHORTEST = 4
 _WORDS = frozenset({"true", "false", "none", "null"})
 _REPLACEMENT = "***"
 
-_known: set[str] = set()
+_known: list[str] = []
+"""The longest first: one may be the beginning of another."""
 
 
 def learn_secrets(settings: Mapping[str, object]) -> None:
@@ -33,10 +34,12 @@ def learn_secrets(settings: Mapping[str, object]) -> None:
     """
     texts = list(_walk(settings, secret=False))
     plain = {text for text, secret in texts if not secret}
+    found = set(_known)
     for text, secret in texts:
         if secret and text not in plain and len(text) >= _SHORTEST and text.lower() not in _WORDS:
             # As it is, and as JSON has it.
-            _known.update((text, json.dumps(text, ensure_ascii=False)[1:-1]))
+            found.update((text, json.dumps(text, ensure_ascii=False)[1:-1]))
+    _known[:] = sorted(found, key=len, reverse=True)
 
 
 def redact(text: str) -> str:

@@ -15,7 +15,7 @@ NAMES = (
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(redaction, "_known", [])
 
 
 @pytest.mark.parametrize("name", NAMES.split())
@@ -60,6 +60,12 @@ def test_what_stands_under_another_name_too_is_none() -> None:
     """As in compose.yaml; every word of the log that is the user's name would become unreadable."""
     learn_secrets({"MQTT_PASSWORD": "ingestion", "MQTT_USERNAME": "ingestion", "KAFKA_SASL_PASSWORD": "hunter2"})
     assert redact("ingestion ends: hunter2") == "ingestion ends: ***"
+
+
+def test_of_a_secret_that_begins_as_another_nothing_is_left() -> None:
+    learn_secrets({"password": "hunter"})
+    learn_secrets({"token": "hunter2-and-more"})
+    assert redact("hunter2-and-more hunter") == "*** ***"
 
 
 def test_a_text_of_json_is_looked_into() -> None:
