@@ -77,7 +77,7 @@ def test_a_value_may_hold_what_python_programs_hold(kafka: KafkaBroker, topic: s
     # Then each is JSON, and the Decimal has kept its digits
     (message,) = read_topic(kafka, topic)
     assert message.value() == (
-        b'{"id":"00000000-0000-0000-0000-000000000007","at":"2026-02-20T22:45:00+00:00","price":20.50,"mean":20.5,'
+        b'{"id":"00000000-0000-0000-0000-000000000007","at":"2026-02-20T22:45:00Z","price":20.50,"mean":20.5,'
         b'"samples":[1,2],"reading":{"temperature":20.5,"at":"2026-02-20T22:45:00Z"}}'
     )
 

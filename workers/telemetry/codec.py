@@ -57,18 +57,31 @@ def decode_json(value: bytes) -> Any:
 def decode_strict_json(value: bytes) -> Any:
     """Return what ``value`` means, as `decode_json` does, and refuse what readers would understand differently.
 
-    Raises InvalidTelemetry also for nesting beyond `MAX_DEPTH` (``too_deep``) and for an object with the same name
-    twice (``duplicate_key``; RFC 8259 §4 leaves its meaning open).
+    Raises InvalidTelemetry also for what `check_strict` refuses.
     """
     document = decode_json(value)
-    # Brackets within strings only make the count too high: then the exact, slower look decides.
-    if value.count(b"{") + value.count(b"[") > MAX_DEPTH and measure_depth(value) > MAX_DEPTH:
+    check_strict(value, document)
+    return document
+
+
+def check_strict(value: bytes, document: Any) -> None:
+    """Raise InvalidTelemetry for a text that not every reader understands as ``document``, which was decoded from it.
+
+    That is nesting beyond `MAX_DEPTH` (``too_deep``) and an object with the same name twice (``duplicate_key``;
+    RFC 8259 §4 leaves its meaning open).
+    """
+    if exceeds_depth(value, MAX_DEPTH):
         raise InvalidTelemetry("too_deep", f"the message is nested more than {MAX_DEPTH} levels deep")
     # Every member of an object has one colon of its own; a name that came twice left a colon without a member.
     # Only an escape can hide or add one, so texts with a backslash get the exact look too.
     if b"\\" in value or value.count(b":") != _count_colons(document):
         _refuse_duplicates(value)
-    return document
+
+
+def exceeds_depth(value: bytes, limit: int) -> bool:
+    """Return whether a JSON text is nested more than ``limit`` levels deep."""
+    # Brackets within strings only make the count too high: then the exact, slower look decides.
+    return value.count(b"{") + value.count(b"[") > limit and measure_depth(value) > limit
 
 
 def measure_depth(value: bytes) -> int:

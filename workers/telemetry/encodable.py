@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-OPTIONS = orjson.OPT_SERIALIZE_NUMPY
-"""How orjson is called, with `encode_other` for the types that it does not know."""
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
+"""How orjson is called, with `encode_other` for the types that it does not know. UTC is ``Z``, as in `format_utc`."""
 
 _DEEPEST = 254
 """orjson's own limit."""

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+import orjson
+
 # RFC 3339, with seconds and zone optional and a space allowed for the T: what the schema's `ts` takes.
 _TEXT = re.compile(
     r"(?P<minute>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2})"
     r"(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?)?"
     r"(?P<zone>[Zz]|[+-][0-9]{2}:[0-5][0-9])?"
 )
+_MINUTES, _SECONDS = len("YYYY-MM-DD HH:MM"), len("YYYY-MM-DD HH:MM:SS")
+_MIDNIGHT = "24"
+"""An hour that fromisoformat takes from Python 3.14 on, and RFC 3339 does not have."""
+_FRACTIONS = (len(".mmm"), len(".ffffff"))
 # Seconds reach this number in the year 5138, milliseconds passed it in March 1973.
 _FIRST_MILLISECONDS = 100_000_000_000
 _FORMS = "RFC 3339, 'YYYY-MM-DD HH:MM[:SS[.ffffff]]', or seconds or milliseconds since 1970"
@@ -18,7 +24,8 @@ _FORMS = "RFC 3339, 'YYYY-MM-DD HH:MM[:SS[.ffffff]]', or seconds or milliseconds
 
 def format_utc(moment: datetime) -> str:
     """Return an aware ``moment`` as RFC 3339 in UTC: ``2026-02-20T22:45:00Z``, with microseconds where it has some."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    # Twice as fast as isoformat().
+    return orjson.dumps(moment.astimezone(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
 
 
 def parse_timestamp(value: object) -> datetime:
@@ -36,9 +43,18 @@ def parse_timestamp(value: object) -> datetime:
 
 
 def _parse_text(text: str) -> datetime:
+    common = _spell_common(text)
+    if common is not None and text[11:13] != _MIDNIGHT:
+        try:
+            moment = datetime.fromisoformat(common)
+            return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass  # looked at again below, to say why
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} is not a time; write {_FORMS}")
+    if text[11:13] == _MIDNIGHT:
+        raise ValueError(f"{text[:40]!r} is not a moment of the calendar: an hour is 00 to 23")
     second, leap = match["second"] or "00", timedelta(0)
     if second == "60":
         second, leap = "59", timedelta(seconds=1)
@@ -49,6 +65,27 @@ def _parse_text(text: str) -> datetime:
         return (moment + leap).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text[:40]!r} is not a moment of the calendar: {error}") from error
+
+
+def _spell_common(text: str) -> str | None:
+    """Return a text in one of the forms that most devices write, its zone added where it names none; else None.
+
+    What else fromisoformat takes (weeks, commas, no separators) has another length or another sign at these places.
+    """
+    length = len(text)
+    if length < _MINUTES or text[4] != "-" or text[7] != "-" or text[10] not in "T " or text[13] != ":":
+        return None
+    if length <= _SECONDS:
+        return text + "Z" if length == _MINUTES or (length == _SECONDS and text[16] == ":") else None
+    if text[-1] == "Z":
+        zone = len("Z")
+    elif text[-6] in "+-" and text[-3] == ":" and text[-2] in "012345":
+        zone = len("+HH:MM")
+    else:
+        return None
+    fraction = length - zone - _SECONDS
+    is_whole = fraction == 0 or (fraction in _FRACTIONS and text[19] == ".")
+    return text if is_whole and text[16] == ":" else None
 
 
 def _parse_number(number: float) -> datetime:

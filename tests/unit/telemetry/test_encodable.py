@@ -8,7 +8,7 @@ import json
 import math
 import subprocess
 import sys
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 
@@ -56,7 +56,8 @@ class Readings(RootModel[list[float]]):
 MOMENT = datetime(2026, 2, 20, 22, 45, tzinfo=UTC)
 
 WRITTEN = [
-    (MOMENT, b'"2026-02-20T22:45:00+00:00"'),
+    (MOMENT, b'"2026-02-20T22:45:00Z"'),
+    (MOMENT.astimezone(timezone(timedelta(hours=1))), b'"2026-02-20T23:45:00+01:00"'),
     (datetime(2026, 2, 20, 22, 45), b'"2026-02-20T22:45:00"'),  # noqa: DTZ001  # the schema reads it as UTC
     (date(2026, 2, 20), b'"2026-02-20"'),
     (UUID(int=7), b'"00000000-0000-0000-0000-000000000007"'),

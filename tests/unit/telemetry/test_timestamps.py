@@ -19,6 +19,27 @@ zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(ti
 moments = st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29), timezones=zones)  # noqa: DTZ001
 
 
+FORM = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:[Zz]|([+-]\d\d):([0-5]\d))?", re.ASCII
+)
+
+
+def read_slowly(text: str) -> datetime | None:
+    """Return the moment as RFC 3339's grammar and the calendar have it, or None."""
+    match = FORM.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute = map(int, match.groups()[:5])
+    second, fraction = int(match[6] or 0), int(f"{match[7] or '':0<6}"[:6])
+    hours, minutes = match[8] or "+00", int(match[9] or 0)
+    try:
+        zone = timezone(timedelta(hours=int(hours), minutes=-minutes if hours[0] == "-" else minutes))
+        moment = datetime(year, month, day, hour, minute, min(second, 59), fraction, tzinfo=zone)
+        return (moment + timedelta(seconds=second - 59 if second == 60 else 0)).astimezone(UTC) if second < 61 else None
+    except (ValueError, OverflowError):
+        return None
+
+
 class TestFormatUtc:
     @given(moments)
     def test_it_is_rfc3339_in_utc_and_names_the_same_moment(self, moment: datetime) -> None:
@@ -135,6 +156,35 @@ class TestText:
     def test_any_text_is_a_moment_in_utc_or_a_value_error(self, text: str) -> None:
         with contextlib.suppress(ValueError):
             assert parse_timestamp(text).tzinfo is UTC
+
+    @given(
+        st.from_regex(
+            r"[0-2][0-9]{3}[-W0][01][0-9][-0][0-3][0-9][Tt _][0-2][0-9][:.,][0-6][0-9]"
+            r"([:+.][0-6][0-9]([.,:][0-9]{1,7})?)?([Zz]|[+-][0-2][0-9]:?[0-6][0-9])?",
+            fullmatch=True,
+        )
+        | st.builds(
+            lambda moment, separator, precision, end: moment.isoformat(separator, precision) + end,
+            st.datetimes() | moments,
+            st.sampled_from("Tt _"),
+            st.sampled_from(["minutes", "seconds", "milliseconds", "microseconds"]),
+            st.sampled_from(["", "Z", "z", "+00:00", "-00:00", "+05:30", "-23:59", "+24:00", "+05:60", "+0530", "+05"]),
+        )
+    )
+    @example("2026-02-20T22:45.12Z")
+    @example("2026-02-20T22:45:00,123Z")
+    @example("2026-02-20T24:00:00Z")
+    @example("2026-02-20T23:59:60.999999Z")
+    @example("2026-02-20T22:45:00.+1+05:30")
+    @example("2026-02-20T22:45+00:00Z")
+    @example("0001-01-01T00:00:00+00:01")
+    def test_each_text_means_what_the_grammar_says_whichever_way_it_is_read(self, text: str) -> None:
+        expected = read_slowly(text)
+        if expected is None:
+            with pytest.raises(ValueError, match=r"is not a (time|moment of the calendar)"):
+                parse_timestamp(text)
+        else:
+            assert parse_timestamp(text) == expected
 
     @given(moments, st.sampled_from("T t"))
     def test_a_zone_of_its_own_is_respected(self, moment: datetime, separator: str) -> None:

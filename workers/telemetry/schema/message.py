@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from telemetry.codec import encode_json
-from telemetry.timestamps import format_utc
 
 
 @dataclass(slots=True)
@@ -30,7 +29,7 @@ class Telemetry:
             "schema_version": self.schema_version,
             "device": self.device,
             "metrics": self.metrics,
-            "ts": format_utc(self.ts),
+            "ts": self.ts if self.ts.tzinfo is UTC else self.ts.astimezone(UTC),
         }
         if self.extra:
             document["extra"] = self.extra

@@ -75,6 +75,17 @@ def _check_metrics(metrics: object) -> None:
         raise InvalidTelemetry("bad_metrics", "'metrics' must be an object of names and numbers")
     if not 1 <= len(metrics) <= MAX_METRICS:
         raise InvalidTelemetry("bad_metrics", f"'metrics' must hold 1 to {MAX_METRICS} values, not {len(metrics)}")
+    # All at once: what adds up to a finite number is numbers and booleans, all of them finite. Where it does not (which
+    # two finite ones may bring about, too), each is looked at.
+    try:
+        is_plain = isfinite(sum(metrics.values()))
+    except (TypeError, OverflowError):
+        is_plain = False
+    if not is_plain or "" in metrics or max(map(len, metrics)) > MAX_METRIC_NAME_CHARACTERS:
+        _check_each_metric(metrics)
+
+
+def _check_each_metric(metrics: dict[str, Any]) -> None:
     for name, value in metrics.items():
         if not 1 <= len(name) <= MAX_METRIC_NAME_CHARACTERS:
             raise InvalidTelemetry(
