@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+from confluent_kafka import KafkaException
+
 from benchmarks.child import BenchmarkFailed
 from benchmarks.kafka import Kafka, started_kafka
 from benchmarks.results import FOLDER, write_results
 from benchmarks.rows import Row
 from benchmarks.table import render_table
-from iothub.errors import StartFailed
+from iothub.errors import CliError, StartFailed
+from iothub.servers.kafka import answers
 from telemetry.errors import IotHubError
 
 RUNS = 5
@@ -100,7 +103,7 @@ def run_benchmarks(benchmarks: Mapping[str, Measure], options: Options) -> int:
                 bench = Bench(kafka, folder, options.runs, options.scale)
                 try:
                     found = measure(bench)
-                except (BenchmarkFailed, IotHubError) as error:
+                except (BenchmarkFailed, CliError, IotHubError, KafkaException) as error:
                     failed[name] = str(error)
                     bench.say(f"can't be measured: {error}")
                     continue
@@ -108,7 +111,7 @@ def run_benchmarks(benchmarks: Mapping[str, Measure], options: Options) -> int:
                 how = {"runs": options.runs, "scale": options.scale}
                 write_results(options.results, name, found, bench.peer_versions, how)
     except StartFailed as error:
-        print(f"Kafka can't be started: {error}", file=sys.stderr)
+        print(f"there is no Kafka to run on: {error}", file=sys.stderr)
         return 1
     print(render_table(rows))
     for name, why in failed.items():
@@ -121,6 +124,9 @@ def _surroundings(options: Options) -> Iterator[tuple[Kafka, Path]]:
     with tempfile.TemporaryDirectory(prefix="iot-hub-bench-") as name:
         folder = Path(name)
         if options.bootstrap_servers is not None:
+            first, _, _ = options.bootstrap_servers.partition(",")
+            if not answers(first):
+                raise StartFailed(f"no Kafka answers at {first}")
             yield Kafka(options.bootstrap_servers), folder
             return
         data = folder / "kafka"

@@ -24,7 +24,7 @@ _IDLE_SECONDS = 5.0
 def measure(bench: Bench) -> Sequence[Row]:
     """Return the rows."""
     messages = bench.scaled(MESSAGES)
-    raw = fill_raw(bench, messages * 3 // 2)
+    raw = fill_raw(bench, messages + messages // 10)
     found = measure_in_turn(
         {
             "idle": lambda: _measure_idle(bench),

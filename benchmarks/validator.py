@@ -30,7 +30,7 @@ _QUIX, _FASTSTREAM, _STREAMS = "Quix Streams", "FastStream", "Kafka Streams"
 def measure(bench: Bench) -> Sequence[Row]:
     """Return the rows."""
     messages, fewer, warmup = map(bench.scaled, (MESSAGES, SLOW_MESSAGES, JVM_WARMUP))
-    raw = fill_raw(bench, warmup + messages * 2)
+    raw = fill_raw(bench, warmup + messages)
     bench.peer_versions |= QUIX.find_versions("quixstreams") | ASYNCIO.find_versions("faststream")
     bench.peer_versions["kafka-streams"] = kafka_version()
     found = measure_in_turn(

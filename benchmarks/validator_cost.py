@@ -16,7 +16,7 @@ MESSAGES = 500_000
 def measure(bench: Bench) -> Sequence[Row]:
     """Return the row."""
     messages = bench.scaled(MESSAGES)
-    raw = fill_raw(bench, messages * 3 // 2)
+    raw = fill_raw(bench, messages + messages // 10)
     runs = measure_in_turn(
         {"ours": make_validator(bench, "ours", our_validator, raw, warmup=messages // 10, messages=messages)},
         bench.runs,

@@ -24,16 +24,17 @@ def main() -> None:
     # Our own properties: it is the call that is compared, not the settings.
     producer = Producer(ProducerConfig(bootstrap_servers=task.bootstrap_servers).to_librdkafka())
     messages = [(sent.document, str(sent.document["device"])) for sent in build_pool()]
-    for document, key in islice(cycle(messages), task.warmup + task.messages):
-        value = orjson.dumps(document)
-        while True:
-            try:
-                producer.produce(task.topic, value, key, on_delivery=delivered)
-                break
-            except BufferError:
-                producer.poll(0.05)
-        producer.poll(0)
-    producer.flush()
+    for part in (task.warmup, task.messages):
+        for document, key in islice(cycle(messages), part):
+            value = orjson.dumps(document)
+            while True:
+                try:
+                    producer.produce(task.topic, value, key, on_delivery=delivered)
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+            producer.poll(0)
+        producer.flush()
     hand_in(watch)
 
 

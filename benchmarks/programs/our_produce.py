@@ -26,9 +26,10 @@ def main() -> None:
 
     producer = KafkaProducer(ProducerConfig(bootstrap_servers=task.bootstrap_servers), task.topic)
     messages = [(sent.document, str(sent.document["device"])) for sent in build_pool()]
-    for document, key in islice(cycle(messages), task.warmup + task.messages):
-        producer.produce(document, key, on_delivery=delivered)
-    producer.flush()
+    for part in (task.warmup, task.messages):
+        for document, key in islice(cycle(messages), part):
+            producer.produce(document, key, on_delivery=delivered)
+        producer.flush()
     hand_in(watch)
 
 
