@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from consumers.kafka_consumer import KafkaConsumer
 from consumers.marks import Mark, parse_mark
+from consumers.start_offsets import NO_COORDINATOR
 from support.kafka_broker import KafkaBroker
 from support.ports import free_port
 from support.waiting import wait_until
@@ -24,13 +25,17 @@ PARTITION_UA = -1
 READING = b'{"schema_version":1,"device":"DEV-01","metrics":{"temperature":20.5},"ts":"2026-02-20 22:45"}'
 
 
-def read_topic(kafka: KafkaBroker, topic: str) -> list[Message]:
-    """Return every message of ``topic``, partition by partition."""
+def read_topic(kafka: KafkaBroker, topic: str, *, transactional: bool = False) -> list[Message]:
+    """Return every message of ``topic``, partition by partition.
+
+    In a ``transactional`` one, those that are committed: what lies behind the last of these is not waited for.
+    """
     client = Consumer(
         {
             "bootstrap.servers": kafka.bootstrap_servers,
             "group.id": "reads-all",
             "enable.auto.commit": False,
+            "enable.partition.eof": True,
             "fetch.message.max.bytes": 12_000_000,
             "receive.message.max.bytes": 120_000_000,
         }
@@ -40,13 +45,18 @@ def read_topic(kafka: KafkaBroker, topic: str) -> list[Message]:
         ends = {place.partition: client.get_watermark_offsets(place)[1] for place in places}
         client.assign(places)
         found: list[Message] = []
-        expected = sum(ends.values())
+        open_partitions = set(ends)
 
         def all_there() -> bool:
-            found.extend(message for message in client.consume(10_000, 0.2) if message.error() is None)
-            return len(found) >= expected
+            for message in client.consume(10_000, 0.2):
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition() or 0)
+            return len(found) >= sum(ends.values()) or (transactional and not open_partitions)
 
-        wait_until(all_there, what=f"{expected} messages of {topic}")
+        wait_until(all_there, what=f"{sum(ends.values())} messages of {topic}")
     finally:
         client.close()
     return sorted(found, key=lambda message: (message.partition() or 0, message.offset() or 0))
@@ -78,20 +88,29 @@ def send(kafka: KafkaBroker, topic: str, values: list[bytes], *, partition: int 
 
 def committed(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> dict[int, int]:
     """Return the group's committed offsets, 0 where it has none."""
-    client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
-    try:
-        places = client.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
-        return {place.partition: max(place.offset, 0) for place in places}
-    finally:
-        client.close()
+    return {place.partition: max(place.offset, 0) for place in _read_committed(kafka, group, topic, partitions)}
 
 
 def committed_marks(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> dict[int, Mark]:
     """Return how the group's partitions are left, as the texts beside their offsets say."""
+    return {place.partition: parse_mark(place.metadata) for place in _read_committed(kafka, group, topic, partitions)}
+
+
+def _read_committed(kafka: KafkaBroker, group: str, topic: str, partitions: int) -> list[TopicPartition]:
     client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+
+    def read() -> list[TopicPartition]:
+        try:
+            return client.committed(places, timeout=10)
+        except KafkaException as error:
+            # A broker that has just begun is nobody's coordinator for a moment.
+            if error.args[0].code() in NO_COORDINATOR:
+                return []
+            raise
+
     try:
-        places = client.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
-        return {place.partition: parse_mark(place.metadata) for place in places}
+        return wait_until(read, what=f"offsets of {group}")
     finally:
         client.close()
 

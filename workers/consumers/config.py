@@ -11,6 +11,8 @@ from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES
 from telemetry.kafka_config import KafkaConfig, PropertyValue
 
 _MEBIBYTE = 1024 * 1024
+_TRANSACTION_TIMEOUT_MS = 60_000
+"""Kafka's own default of ``transaction.timeout.ms``."""
 
 
 class ConsumerConfig(KafkaConfig):
@@ -27,9 +29,10 @@ class ConsumerConfig(KafkaConfig):
     heartbeat_interval_ms: int = Field(default=1000, ge=100)
     """How often, in milliseconds, a member says that it lives (classic protocol)."""
     max_poll_interval_ms: int = Field(default=300_000, ge=1000, le=86_400_000)
-    """How long, in milliseconds, a handler may take before the group gives its partitions away."""
+    """How long, in milliseconds, the group waits for a member that is silent, or that has something in hand still when
+    partitions move."""
     auto_commit_interval_ms: int = Field(default=5000, ge=1)
-    """How often, in milliseconds, stored offsets are committed with commit mode ``auto``."""
+    """How often, in milliseconds, offsets are committed with commit mode ``auto``."""
 
     @model_validator(mode="after")
     def _intervals_fit(self) -> ConsumerConfig:
@@ -67,5 +70,17 @@ class ConsumerConfig(KafkaConfig):
 
         It never gives a message up by itself: an offset waits until Kafka has what came of it.
         """
-        connection: dict[str, Any] = {name: getattr(self, name) for name in KafkaConfig.model_fields}
-        return ProducerConfig(**connection, message_timeout_ms=0, message_max_bytes=DLQ_MAX_MESSAGE_BYTES)
+        return ProducerConfig(**self._connection, message_timeout_ms=0, message_max_bytes=DLQ_MAX_MESSAGE_BYTES)
+
+    def to_transactional_producer_config(self) -> ProducerConfig:
+        """Return the settings of a producer whose messages get into Kafka in transactions, or not at all.
+
+        It gives a message up together with its transaction, which Kafka ends after a minute.
+        """
+        return ProducerConfig(
+            **self._connection, message_timeout_ms=_TRANSACTION_TIMEOUT_MS, message_max_bytes=DLQ_MAX_MESSAGE_BYTES
+        )
+
+    @property
+    def _connection(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in KafkaConfig.model_fields}

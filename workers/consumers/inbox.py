@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from consumers.holds import Partition
 from telemetry.errors import FatalKafkaError
@@ -45,7 +45,7 @@ class Inbox:
 
     def look(self, client: Consumer) -> None:
         """Take in what is there, and serve the group, without waiting."""
-        self.accept(client.consume(max(1, self._most - len(self)), 0))
+        self._consume(client, max(1, self._most - len(self)), 0)
 
     def collect(self, client: Consumer, until_due: float | None) -> None:
         """Wait for a first message, then, in batch mode, for a full batch; at most ``until_due`` seconds."""
@@ -54,12 +54,12 @@ class Inbox:
         while not self._stopping() and len(self) < self._most:
             left = deadline - time.monotonic()
             if filling or left <= 0:
-                self.accept(client.consume(self._most - len(self), max(0.0, min(left, _LONGEST_BLOCK))))
+                self._consume(client, self._most - len(self), max(0.0, min(left, _LONGEST_BLOCK)))
                 if left <= 0 or not self._batch:
                     return
             else:
                 # Alone, the first message is not kept waiting for company that may not come.
-                self.accept(client.consume(1, min(left, _LONGEST_BLOCK)))
+                self._consume(client, 1, min(left, _LONGEST_BLOCK))
                 if self._messages:
                     filling = True
                     deadline = time.monotonic() + (self._timeout if self._batch else 0.0)
@@ -74,3 +74,11 @@ class Inbox:
                 raise FatalKafkaError(f"the consumer can't go on: {error.str()}")
             elif error.code() != KafkaError._PARTITION_EOF:
                 log.warning("consumer reports", code=error.name(), why=error.str(), topic=message.topic())
+
+    def _consume(self, client: Consumer, most: int, wait: float) -> None:
+        try:
+            messages = client.consume(most, wait)
+        except KafkaException as error:
+            # confluent-kafka tells of a fatal error so, and of no other.
+            raise FatalKafkaError(f"the consumer can't go on: {error.args[0].str()}") from error
+        self.accept(messages)

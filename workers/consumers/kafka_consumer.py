@@ -9,29 +9,27 @@ came of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import structlog
 from confluent_kafka import Message
 
-from consumers.calls import Handler, HandlerCalls, Item, Outcome, blame, build_item
+from consumers.at_least_once import AtLeastOnce
+from consumers.calls import Handler, HandlerCalls, Item, Outcome, build_item
 from consumers.config import ConsumerConfig
+from consumers.delivery import Delivery, Destinations
+from consumers.exactly_once import ExactlyOnce
 from consumers.holds import Holds, Partition
 from consumers.inbox import Inbox
 from consumers.keeper import Keeper
 from consumers.membership import Membership
-from consumers.outputs import Outputs
-from consumers.progress import Progress
+from consumers.progress import Place, Progress
 from consumers.records import Record
 from telemetry import metrics
 from telemetry.dead_letters import Cause
-from telemetry.errors import ConfigurationError, HandlerError
+from telemetry.errors import ConfigurationError, TransactionUnknown
 from telemetry.names import check_topic_names
-
-_STOPPED_FLUSH = 10.0
-"""Seconds that a stopping consumer gives Kafka to take what it has produced; what is not taken is done again later."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +44,8 @@ class KafkaConsumer:
     ``consume_timeout`` is how long, in seconds, a batch may take to fill; ``batch_max_size`` bounds it. Without
     ``dlq_topic`` a message that can't be decoded or handled ends `start` with HandlerError; nothing is skipped.
     ``output_topic`` is where an `Outgoing` without a topic goes. With ``commit="manual"`` offsets are committed after
-    each iteration, synchronously; with ``auto`` every few seconds, when partitions move and at the end.
+    each iteration, synchronously; with ``auto`` every few seconds, when partitions move and at the end. With
+    ``delivery="exactly-once"`` they are committed in a transaction with what comes of the messages.
     ``max_attempts`` bounds how often a message is tried that its handler fails on, and how many processes may die of
     one. A call of the handler may take ``handle_limit`` seconds before only a restart is expected to help: the member
     stays in its group meanwhile, whatever ``max.poll.interval.ms`` says.
@@ -63,6 +62,7 @@ class KafkaConsumer:
         consume_batch: bool = False,
         batch_max_size: int = 100,
         commit: Literal["manual", "auto"] = "manual",
+        delivery: Literal["at-least-once", "exactly-once"] = "at-least-once",
         dlq_topic: str | None = None,
         output_topic: str | None = None,
         max_attempts: int = 5,
@@ -74,12 +74,20 @@ class KafkaConsumer:
         self._decode = decode_json and not getattr(handler, "wants_bytes", False)
         self._batch = consume_batch
         self._commit_each = commit == "manual"
+        exactly_once = delivery == "exactly-once"
+        if exactly_once and not self._commit_each:
+            raise ConfigurationError("commit: with exactly-once delivery a transaction commits, it can't be 'auto'")
         # Without batches and with a commit after each iteration, an iteration is one message.
-        self._most = 1 if self._commit_each and not consume_batch else batch_max_size
+        self._most = 1 if self._commit_each and not consume_batch and not exactly_once else batch_max_size
         self._max_attempts = max_attempts
         self._handle_limit = handle_limit
         self._calls = HandlerCalls(handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._is_stopping)
-        self._outputs = Outputs(config, output_topic=output_topic, dlq_topic=dlq_topic)
+        self._delivery: Delivery = (ExactlyOnce if exactly_once else AtLeastOnce)(
+            config,
+            Destinations(config.group_id, output_topic, dlq_topic),
+            stopping=self._is_stopping,
+            beat=self._beat,
+        )
         self._stopping = False
         self._turned = time.monotonic()
         self._member: Membership | None = None
@@ -97,7 +105,7 @@ class KafkaConsumer:
                 self._keeper = keeper
                 member.join(keeper)
                 while not self._stopping:
-                    self._turned = time.monotonic()
+                    self._beat()
                     items, isolate = self._next_items(member)
                     if items:
                         self._work_through(member, items, isolate=isolate)
@@ -118,7 +126,7 @@ class KafkaConsumer:
         still = self._still_for
         if still > min(self._handle_limit, self._config.max_poll_interval_ms / 1000):
             return f"the handler has been at it for {still:.0f} s"
-        return member.find_problem() or self._outputs.problem or member.holds.problem
+        return member.find_problem() or self._delivery.problem or member.holds.problem
 
     def find_liveness_problem(self) -> str | None:
         """Return why only a restart can help, or None: the loop turns."""
@@ -134,18 +142,24 @@ class KafkaConsumer:
     def _is_stopping(self) -> bool:
         return self._stopping
 
+    def _beat(self) -> None:
+        self._turned = time.monotonic()
+
     def _make_member(self) -> Membership:
         progress = Progress(
             in_hand=self._most, interval=None if self._commit_each else self._config.auto_commit_interval_ms / 1000
         )
         inbox = Inbox(most=self._most, timeout=self._timeout, batch=self._batch, stopping=self._is_stopping)
-        return Membership(self._config, self._topics, progress=progress, holds=Holds(time.monotonic), inbox=inbox)
+        holds = Holds(time.monotonic)
+        return Membership(
+            self._config, self._topics, progress=progress, holds=holds, inbox=inbox, delivery=self._delivery
+        )
 
     def _close(self, member: Membership) -> None:
         try:
             member.leave()
         finally:
-            self._outputs.close()
+            self._delivery.close()
             self._member = None
             # Not at the start: a signal that came just before it would be forgotten.
             self._stopping = False
@@ -196,21 +210,28 @@ class KafkaConsumer:
                 isolate = isolate or item.attempts > 0
                 if place.alone:
                     careful.add(partition)
-        together = [item for item in items if item.partition not in careful] if careful else items
-        if together:
+        if not careful and (len(firsts) == 1 or not self._delivery.by_partition):
+            self._work(member, items, isolate=isolate)
+            return
+        together = [item for item in items if item.partition not in careful]
+        if together and not self._delivery.by_partition:
             self._work(member, together, isolate=isolate)
-        for partition in careful:
-            self._work_one_by_one(member, partition, [item for item in items if item.partition == partition])
+        for partition in firsts:
+            own = [item for item in items if item.partition == partition]
+            if partition in careful:
+                self._work_one_by_one(member, partition, own)
+            elif self._delivery.by_partition:
+                self._work(member, own, isolate=isolate)
 
     def _work_one_by_one(self, member: Membership, partition: Partition, items: list[Item]) -> None:
+        own = self._progress.places.get(partition)
         for place, item in enumerate(items):
-            own = self._progress.places.get(partition)
-            if own is None or self._stopping:
+            if own is None or self._progress.places.get(partition) is not own or self._stopping:
                 return
             if not own.alone:
                 self._work(member, items[place:], isolate=False)
                 return
-            self._turned = time.monotonic()
+            self._beat()
             if item.cause is None and not item.done:
                 if own.crashes >= self._max_attempts:
                     item.cause = _build_crash_cause(own.crashes)
@@ -223,73 +244,72 @@ class KafkaConsumer:
                 return
 
     def _work(self, member: Membership, items: list[Item], *, isolate: bool) -> None:
+        owned = dict(self._progress.places)
+        member.note_metadata()
         self._keeper.begin()
         try:
             # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
-            sent, waits = self._hand_over(items, isolate)
+            waits = self._hand_over(items, isolate)
             # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
-            self._confirm(sent)
+            committed = self._delivery.confirm(items, member)
             # 3. Per partition, move the position over the messages that are done.
-            undone = self._move(items)
+            undone = self._move(items, owned)
+            for partition in committed:
+                self._progress.note_committed(owned[partition])
+        except TransactionUnknown:
+            # Where we think we are may be behind what Kafka has: that must not be committed.
+            self._progress.forget({item.partition for item in items})
+            raise
         finally:
             self._keeper.end()
-        # 4. Hold what is undone, and whatever is behind it.
-        self._hold(member, undone, waits)
+        # 4. Hold what is undone, and whatever is behind it. What was lost meanwhile, and maybe given to us again, is
+        #    read again.
+        kept = {place: own for place, own in undone.items() if self._progress.places.get(place) is owned.get(place)}
+        self._hold(member, kept, waits)
         member.go_on()
         # 5. Commit.
         self._progress.commit(member.client)
 
-    def _hand_over(self, items: list[Item], isolate: bool) -> tuple[list[Outcome], dict[Partition, Outcome]]:
-        """Return the outcomes whose messages were sent, and of each partition that has to wait why it has to."""
+    def _hand_over(self, items: list[Item], isolate: bool) -> dict[Partition, Outcome]:
+        """Send what the handler gives back; return of each partition that has to wait why it has to."""
         waits: dict[Partition, Outcome] = {}
-        sent: list[Outcome] = []
         for outcome in self._calls.run(items, isolate=isolate):
-            self._turned = time.monotonic()
+            self._beat()
             if outcome.retry is not None:
                 waits.update((item.partition, outcome) for item in outcome.items)
             else:
-                self._refuse_homeless(outcome)
-                self._outputs.send(outcome, group=self._config.group_id, at=datetime.now(UTC))
-                sent.append(outcome)
-        return sent, waits
+                self._delivery.send(outcome)
+        return waits
 
-    def _confirm(self, sent: list[Outcome]) -> None:
-        if self._outputs.in_use:
-            self._await_deliveries()
-        for outcome in sent:
-            if not self._outputs.has_failed(outcome):
-                for item in outcome.items:
-                    item.done = True
-            elif (refusal := self._outputs.find_refusal(outcome)) is not None:
-                blame(outcome, refusal)
-        self._outputs.clear()
-
-    def _move(self, items: list[Item]) -> dict[Partition, list[Item]]:
+    def _move(self, items: list[Item], owned: Mapping[Partition, Place]) -> dict[Partition, list[Item]]:
         """Move the positions; return, by partition, the first item that is not done and those behind it."""
         by_partition: dict[Partition, list[Item]] = {}
         for item in items:
             by_partition.setdefault(item.partition, []).append(item)
+        undone: dict[Partition, list[Item]] = {}
         for partition, own in by_partition.items():
-            done = next((place for place, item in enumerate(own) if not item.done), len(own))
+            place = owned.get(partition)
+            if place is None:
+                continue
+            done = next((number for number, item in enumerate(own) if not item.done), len(own))
             if done:
-                self._progress.move(partition, own[done - 1].record.offset + 1, messages=done)
+                self._progress.move(place, own[done - 1].record.offset + 1, messages=done)
                 self._holds.settle(partition)
                 _count_done(partition[0], own[:done])
-            by_partition[partition] = own[done:]
-        return by_partition
+            undone[partition] = own[done:]
+            if own[done:]:
+                # A count that has to outlive this process.
+                place.failures = own[done].attempts
+        return undone
 
     def _hold(self, member: Membership, undone: dict[Partition, list[Item]], waits: dict[Partition, Outcome]) -> None:
         for partition, items in undone.items():
-            if partition not in self._progress.places:
-                continue
-            if items:
-                self._progress.note_failures(partition, items[0].attempts)
             if not items or self._stopping:
                 member.let_in(partition)
                 continue
             wait = waits.get(partition)
             retry = wait.retry if wait is not None else None
-            problem = str(retry) if retry is not None else (self._outputs.problem or "its output is not in Kafka")
+            problem = str(retry) if retry is not None else (self._delivery.problem or "its output is not in Kafka")
             hold = self._holds.hold(
                 partition,
                 items,
@@ -309,30 +329,6 @@ class KafkaConsumer:
                 problem=hold.problem,
             )
         metrics.CONSUMER_HELD_PARTITIONS.set(len(self._holds))
-
-    def _refuse_homeless(self, outcome: Outcome) -> None:
-        """Stop where a dead letter has nowhere to go: skipping it would lose it."""
-        if self._outputs.dlq_topic is not None:
-            return
-        for item in outcome.items:
-            if item.cause is not None:
-                record = item.record
-                raise HandlerError(
-                    "MessageFailed",
-                    f"{record.topic}[{record.partition}] offset {record.offset} can't be handled "
-                    f"({item.cause.reason}: {item.cause.message}), and no dead-letter topic is set",
-                )
-
-    def _await_deliveries(self) -> None:
-        """Wait until every delivery is reported. Kafka may be away for long."""
-        give_up: float | None = None
-        while self._outputs.flush(0.1 if self._stopping else 1.0):
-            self._turned = time.monotonic()
-            if self._stopping:
-                give_up = give_up or time.monotonic() + _STOPPED_FLUSH
-                if time.monotonic() >= give_up:
-                    self._outputs.give_up()
-                    break
 
     def _take_back(self) -> None:
         """The process was told to end while a message is in hand alone: if it is killed now, that tells nothing."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.config import ConsumerConfig
+from consumers.delivery import Delivery
 from consumers.holds import Holds, Partition
 from consumers.inbox import Inbox
 from consumers.keeper import Keeper
@@ -35,17 +37,26 @@ class Membership:
     """What one `start` of a consumer owns in its group: partitions, how far it is in them, what waits, what came in."""
 
     def __init__(
-        self, config: ConsumerConfig, topics: list[str], *, progress: Progress, holds: Holds, inbox: Inbox
+        self,
+        config: ConsumerConfig,
+        topics: list[str],
+        *,
+        progress: Progress,
+        holds: Holds,
+        inbox: Inbox,
+        delivery: Delivery,
     ) -> None:
         self._config = config
         self._topics = topics
         self.progress = progress
         self.holds = holds
         self.inbox = inbox
+        self._delivery = delivery
         self._settled = False
         self._paused = False
         self._kept_out: set[Partition] = set()
         self._problem: str | None = None
+        self._metadata: Any = None
         self._keeper: Keeper | None = None
         self.client = self._connect()
 
@@ -77,6 +88,7 @@ class Membership:
         message = self.client.poll(_KEEPER_POLL)
         if message is not None:
             self.inbox.accept([message])
+        self.note_metadata()
 
     def go_on(self) -> None:
         """Let messages in again that `stay` has kept out."""
@@ -85,6 +97,19 @@ class Membership:
                 [TopicPartition(*place) for place in self.progress.places if place not in self._kept_out]
             )
             self._paused = False
+
+    def build_offset(self, partition: Partition, offset: int, *, messages: int) -> TopicPartition:
+        """Return what a transaction has to commit when ``messages`` more are done, all before ``offset``."""
+        return self.progress.build_offset(partition, offset, messages=messages)
+
+    def get_group_metadata(self) -> Any:
+        """Return who this member is in which generation of its group: what a transaction is checked against."""
+        return self._metadata
+
+    def note_metadata(self) -> None:
+        """Note the generation: while an iteration is under way, only the keeper may ask the client for it."""
+        if self._delivery.by_partition:
+            self._metadata = self.client.consumer_group_metadata()
 
     def keep_out(self, partition: Partition) -> None:
         """Let no messages of ``partition`` in until `let_in`."""
@@ -124,6 +149,7 @@ class Membership:
         self._settled = True
         self._problem = None
         if partitions:
+            self._delivery.take(sorted(to_partitions(partitions)))
             self.progress.take(client, partitions)
         log.info("partitions assigned", partitions=_names(partitions), owned=len(self.progress.places))
 
@@ -156,6 +182,7 @@ class Membership:
         gone = to_partitions(partitions)
         self.progress.forget(gone)
         self.inbox.drop(gone)
+        self._delivery.drop(sorted(gone))
         self._kept_out -= gone
         for partition in gone:
             self.holds.drop(partition)

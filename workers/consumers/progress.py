@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -142,19 +142,15 @@ class Progress:
         if partition is not None and partition in self._places:
             self._try_commit(client, [partition])
 
-    def move(self, partition: Partition, offset: int, *, messages: int) -> None:
-        """Note that everything before ``offset`` is done, ``messages`` of it just now."""
-        place = self._places.get(partition)
-        if place is not None:
-            place.position = offset
-            place.alone = max(0, place.alone - messages)
-            place.crashes = place.failures = 0
+    def move(self, place: Place, offset: int, *, messages: int) -> None:
+        """Note that everything before ``offset`` is done, ``messages`` of it just now.
 
-    def note_failures(self, partition: Partition, failures: int) -> None:
-        """Note how often the message at the position has failed: a count that has to outlive this process."""
-        place = self._places.get(partition)
-        if place is not None:
-            place.failures = failures
+        ``place`` is that of the time when these messages were read: a partition that was lost and has come back has
+        another, at which they are read again.
+        """
+        place.position = offset
+        place.alone = max(0, place.alone - messages)
+        place.crashes = place.failures = 0
 
     def commit(self, client: Consumer, *, now: bool = False) -> None:
         """Commit what has moved, where it is time or ``now``. What does not succeed is left for the next call."""
@@ -193,19 +189,15 @@ class Progress:
         for partition in partitions:
             self._places.pop(partition, None)
 
-    def build_offsets(self, moved: Mapping[Partition, int]) -> list[TopicPartition]:
-        """Return the offsets to commit when each of these partitions is handled up to the one given."""
-        offsets = []
-        for partition, offset in moved.items():
-            place = self._places.get(partition, Place())
-            mark = format_mark(Mark(self._find_hand(place)))
-            offsets.append(TopicPartition(*partition, offset, metadata=mark))
-        return offsets
+    def build_offset(self, partition: Partition, offset: int, *, messages: int) -> TopicPartition:
+        """Return what somebody else has to commit when ``messages`` more are done, all before ``offset``."""
+        place = self._places.get(partition, Place())
+        after = replace(place, position=offset, alone=max(0, place.alone - messages), crashes=0, failures=0)
+        return TopicPartition(*partition, offset, metadata=format_mark(self._mark(after)))
 
-    def note_committed(self, partition: Partition) -> None:
-        """Note that somebody else has committed where we are in ``partition``: a transaction."""
-        place = self._places.get(partition)
-        if place is not None and place.position is not None:
+    def note_committed(self, place: Place) -> None:
+        """Note that somebody else has committed where we are in a partition: a transaction."""
+        if place.position is not None:
             place.committed = (place.position, self._mark(place))
 
     def _find_hand(self, place: Place) -> int:

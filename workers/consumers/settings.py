@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from telemetry.names import TopicName
@@ -43,7 +43,9 @@ class WorkerSettings(BaseSettings):
     decode_json: bool = True
     """Whether values are decoded as JSON before the handler gets them; else it gets the bytes."""
     commit: Literal["manual", "auto"] = "manual"
-    """``manual`` commits after each iteration, synchronously; ``auto`` on librdkafka's interval."""
+    """``manual`` commits after each iteration, synchronously; ``auto`` every KAFKA_AUTO_COMMIT_INTERVAL_MS."""
+    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    """``exactly-once`` puts offsets and what comes of the messages into Kafka in one transaction."""
     start_from: Literal["earliest", "latest"] | datetime = "earliest"
     """Where a group without committed offsets begins: an end of the log, or an RFC 3339 time."""
     output_topic: TopicName | None = None
@@ -52,6 +54,8 @@ class WorkerSettings(BaseSettings):
     """Where dead letters go; without it a message that can't be handled stops the worker with an error."""
     max_attempts: int = Field(default=5, ge=1, le=100)
     """How often a failing message is handed to the handler before it is a dead letter."""
+    handle_limit_seconds: float = Field(default=900, gt=0, le=86_400)
+    """How long one call of the handler may take before ``/healthz`` says that only a restart can help."""
 
     @field_validator("topics")
     @classmethod
@@ -59,6 +63,12 @@ class WorkerSettings(BaseSettings):
         if len(set(value)) < len(value):
             raise ValueError("a topic comes twice")
         return value
+
+    @model_validator(mode="after")
+    def _transactions_commit(self) -> WorkerSettings:
+        if self.delivery == "exactly-once" and self.commit == "auto":
+            raise ValueError("CONSUMER_COMMIT is auto: with CONSUMER_DELIVERY exactly-once a transaction commits")
+        return self
 
     @field_validator("start_from", mode="before")
     @classmethod

@@ -21,6 +21,11 @@ from telemetry.errors import ConfigurationError, NotYetAvailable
 
 StartFrom = Literal["earliest", "latest"] | datetime
 
+NO_COORDINATOR = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
+"""A Kafka that has just started, or whose first group this is, is nobody's coordinator for a moment."""
+
 _REQUEST = 10.0
 _POLL = 0.5
 
@@ -39,8 +44,7 @@ def prepare_group(config: ConsumerConfig, topics: Sequence[str], start_from: Sta
     try:
         found = _wait_for_topics(client, config, topics, deadline=time.monotonic() + wait)
         places = [TopicPartition(topic, number) for topic, data in found.items() for number in data.partitions]
-        committed = client.committed(places, timeout=_REQUEST)
-        raise_partition_errors(committed)
+        committed = _read_committed(client, places, deadline=time.monotonic() + wait)
         missing = [TopicPartition(place.topic, place.partition) for place in committed if place.offset < 0]
         if missing:
             # A group that has begun takes a new partition from its start, or it would skip what is in it.
@@ -78,6 +82,19 @@ def _wait_for_topics(
         if time.monotonic() >= deadline:
             raise problem
         time.sleep(_POLL)
+
+
+def _read_committed(client: Consumer, places: list[TopicPartition], *, deadline: float) -> list[TopicPartition]:
+    while True:
+        try:
+            committed = client.committed(places, timeout=_REQUEST)
+            raise_partition_errors(committed)
+        except KafkaException as error:
+            if error.args[0].code() not in NO_COORDINATOR or time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL)
+        else:
+            return committed
 
 
 def _find_offsets(client: Consumer, places: list[TopicPartition], start_from: StartFrom) -> list[TopicPartition]:

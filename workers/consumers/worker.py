@@ -62,9 +62,11 @@ def _consume(process: ProcessSettings, config: ConsumerConfig, settings: WorkerS
         consume_batch=settings.batch,
         batch_max_size=settings.batch_max_size,
         commit=settings.commit,
+        delivery=settings.delivery,
         dlq_topic=settings.dlq_topic,
         output_topic=settings.output_topic,
         max_attempts=settings.max_attempts,
+        handle_limit=settings.handle_limit_seconds,
     )
     signal.signal(signal.SIGTERM, consumer.stop)
     signal.signal(signal.SIGINT, consumer.stop)

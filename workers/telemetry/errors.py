@@ -6,6 +6,7 @@ IotHubError
 ├── DeliveryError           Kafka did not take a message
 │   └── QueueFull           the producer's own queue had no room for it
 ├── FatalKafkaError         a client can't go on and must be made anew
+│   └── TransactionUnknown  nobody knows how a transaction ended: Kafka has to be asked
 ├── NotYetAvailable         a topic or Kafka itself is not there yet, and may still come
 └── HandlerError            a handler can't be loaded, set up, or keeps failing
 """
@@ -51,6 +52,10 @@ class QueueFull(DeliveryError):
 
 class FatalKafkaError(IotHubError):
     """A Kafka client met an error after which it can't go on; the process must make a new one."""
+
+
+class TransactionUnknown(FatalKafkaError):
+    """A transaction's commit did not tell how it ended; who goes on has to begin at what Kafka has committed."""
 
 
 class NotYetAvailable(IotHubError):

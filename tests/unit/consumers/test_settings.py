@@ -28,6 +28,8 @@ CASES = [
     Case("CONSUMER_TIMEOUT_SECONDS", "0.25", 0.25, ("0", "-1", "61", "nan", "inf", "1s")),
     Case("CONSUMER_DECODE_JSON", "false", False, ("json",)),
     Case("CONSUMER_COMMIT", "auto", "auto", ("never", "Manual")),
+    Case("CONSUMER_DELIVERY", "exactly-once", "exactly-once", ("once", "exactly_once")),
+    Case("CONSUMER_HANDLE_LIMIT_SECONDS", "60", 60.0, ("0", "-1", "86401", "nan")),
     Case(
         "CONSUMER_START_FROM",
         "2026-02-20T22:45:00Z",
@@ -83,10 +85,12 @@ def test_the_defaults_are_those_of_the_custom_resource(environment: SetVariables
         "timeout_seconds": 1.0,
         "decode_json": True,
         "commit": "manual",
+        "delivery": "at-least-once",
         "start_from": "earliest",
         "output_topic": None,
         "dlq_topic": None,
         "max_attempts": 5,
+        "handle_limit_seconds": 900.0,
     }
 
 
@@ -132,3 +136,8 @@ def test_settings_do_not_change_once_loaded(environment: SetVariables) -> None:
     settings = load(environment)
     with pytest.raises(ValueError, match="frozen"):
         settings.batch = False  # type: ignore[misc]
+
+
+def test_a_transaction_leaves_nothing_to_commit_now_and_then(environment: SetVariables) -> None:
+    with pytest.raises(ConfigurationError, match="CONSUMER_COMMIT is auto: with CONSUMER_DELIVERY exactly-once"):
+        load(environment, CONSUMER_DELIVERY="exactly-once", CONSUMER_COMMIT="auto")

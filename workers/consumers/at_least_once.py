@@ -1,0 +1,125 @@
+"""Delivery as it is by default: what comes of a message is in Kafka before its offset moves.
+
+A process that dies in between has sent it and not committed: the next one sends it again, with the same ``id``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from confluent_kafka import Message
+
+from consumers.calls import Item, Outcome, blame
+from consumers.config import ConsumerConfig
+from consumers.delivery import NEVER, Destinations, OffsetCommit
+from consumers.holds import Partition
+from producers.kafka_producer import KafkaProducer
+from telemetry.errors import DeliveryError, FatalKafkaError
+
+_FLUSH = 1.0
+_STOPPED_FLUSH = 10.0
+"""Seconds that a stopping consumer gives Kafka to take what it has produced; what is not taken is done again later."""
+
+
+class AtLeastOnce:
+    """Sends for one consumer. Its producer is made when the first message goes out: most consumers never send.
+
+    ``beat`` is called while it waits for Kafka, which may be away for long; once ``stopping`` it waits ten seconds.
+    """
+
+    by_partition = False
+
+    def __init__(
+        self,
+        config: ConsumerConfig,
+        destinations: Destinations,
+        *,
+        stopping: Callable[[], bool],
+        beat: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._destinations = destinations
+        self._stopping = stopping
+        self._beat = beat
+        self._producer: KafkaProducer | None = None
+        self._sent: list[Outcome] = []
+        self._failed: dict[int, DeliveryError] = {}
+        self.problem: str | None = None
+
+    def take(self, partitions: Sequence[Partition]) -> None:
+        """Nothing to get ready."""
+
+    def drop(self, partitions: Sequence[Partition]) -> None:
+        """Nothing to forget."""
+
+    def send(self, outcome: Outcome) -> None:
+        """Queue what ``outcome`` asks for: it goes out while the next messages are handled."""
+        self._sent.append(outcome)
+        report = partial(self._note_delivery, id(outcome))
+        for topic, value, key, headers in self._destinations.build_messages(outcome, datetime.now(UTC)):
+            try:
+                self._get_producer(topic).produce(value, key, headers, topic=topic, on_delivery=report)
+            except DeliveryError as error:
+                self._fail(id(outcome), error)
+            except FatalKafkaError as error:
+                self._fail(id(outcome), DeliveryError(str(error), code="_FATAL", fatal=True))
+
+    def confirm(self, items: Sequence[Item], commit: OffsetCommit) -> Mapping[Partition, int]:
+        """Wait until every delivery is reported; what Kafka did not take leaves its messages undone."""
+        self._await_deliveries()
+        for outcome in self._sent:
+            error = self._failed.get(id(outcome))
+            if error is None:
+                for item in outcome.items:
+                    item.done = True
+            elif error.code in NEVER:
+                blame(outcome, error)
+        self._sent.clear()
+        self._failed.clear()
+        if self._producer is not None and self._producer.fatal_error is not None:
+            self._leave_producer()
+        return {}
+
+    def close(self) -> None:
+        """Leave the producer. Everything that matters was waited for before."""
+        self._sent.clear()
+        self._failed.clear()
+        self._leave_producer()
+
+    def _await_deliveries(self) -> None:
+        producer = self._producer
+        if producer is None:
+            return
+        give_up: float | None = None
+        while left := producer.flush(_FLUSH / 10 if self._stopping() else _FLUSH):
+            self.problem = f"{left} messages are not in Kafka yet"
+            self._beat()
+            if self._stopping():
+                give_up = give_up or time.monotonic() + _STOPPED_FLUSH
+                if time.monotonic() >= give_up:
+                    producer.purge()
+                    return
+        if not self._failed:
+            self.problem = None
+
+    def _get_producer(self, topic: str) -> KafkaProducer:
+        if self._producer is None:
+            self._producer = KafkaProducer(self._config.to_producer_config(), topic)
+        return self._producer
+
+    def _leave_producer(self) -> None:
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None
+
+    def _note_delivery(self, outcome: int, error: DeliveryError | None, _: Message) -> None:
+        if error is not None:
+            self._fail(outcome, error)
+
+    def _fail(self, outcome: int, error: DeliveryError) -> None:
+        if error.code in NEVER or outcome not in self._failed:
+            self._failed[outcome] = error
+        self.problem = str(error)

@@ -1,0 +1,237 @@
+"""Delivery in transactions: what comes of messages and the offset behind them get into Kafka together, or not at all.
+
+Each owned partition has a producer with a transactional id of its own, ``<group>-<topic>-<partition>``. Whoever is
+given the partition makes that producer anew, which ends the transaction that a dead owner has left open and fences one
+that still believes to be the owner. Readers that read committed messages only (librdkafka's default,
+``isolation.level=read_committed``) never see what was not committed.
+
+    1. begin
+    2. send what comes of the messages, dead letters too
+    3. send the offset, with the generation of the group: a member that was put out of it is refused
+    4. commit, which waits until Kafka has everything
+
+Whatever fails before the last step aborts the transaction, and the messages are tried again. Where the last step does
+not tell how it ended, nobody may guess: the consumer ends, and whoever takes the partition asks Kafka.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from consumers.calls import Item, Outcome, blame
+from consumers.config import ConsumerConfig
+from consumers.delivery import NEVER, Destinations, OffsetCommit, Sent
+from consumers.holds import Partition
+from telemetry.errors import DeliveryError, FatalKafkaError, HandlerError, TransactionUnknown
+from telemetry.kafka_config import explain_refusal
+
+_REQUEST = 15.0
+"""Seconds for one step of a transaction."""
+_STEP = 1.0
+"""Seconds after which a commit that takes long is looked at again."""
+_STOPPED_COMMIT = 10.0
+_POLL = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class ExactlyOnce:
+    """Sends for one consumer, an iteration's messages of one partition in one transaction."""
+
+    by_partition = True
+
+    def __init__(
+        self,
+        config: ConsumerConfig,
+        destinations: Destinations,
+        *,
+        stopping: Callable[[], bool],
+        beat: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._destinations = destinations
+        self._stopping = stopping
+        self._beat = beat
+        self._producers: dict[Partition, Producer] = {}
+        self._sent: list[Outcome] = []
+        self._failed: dict[int, KafkaError] = {}
+        self.problem: str | None = None
+
+    def take(self, partitions: Sequence[Partition]) -> None:
+        """End what dead owners of ``partitions`` have left open, before their offsets are read."""
+        for partition in partitions:
+            try:
+                self._producers[partition] = self._make_producer(partition)
+            except KafkaException as error:
+                # It is made when it is needed, or the partition waits.
+                self._note_problem(partition, error.args[0])
+
+    def drop(self, partitions: Sequence[Partition]) -> None:
+        """Leave the producers of partitions that somebody else has now."""
+        for partition in partitions:
+            self._producers.pop(partition, None)
+
+    def send(self, outcome: Outcome) -> None:
+        """Keep ``outcome``: whether it may be sent shows when all of its partition are there."""
+        self._sent.append(outcome)
+
+    def confirm(self, items: Sequence[Item], commit: OffsetCommit) -> Mapping[Partition, int]:
+        """Commit what was sent for ``items`` and the offset behind them; ``items`` are of one partition."""
+        sent, self._sent = self._sent, []
+        done, sent = choose_whole(items, sent)
+        if not done:
+            return {}
+        partition, offset = items[0].partition, items[done - 1].record.offset + 1
+        self._failed.clear()
+        try:
+            producer = self._producers.get(partition) or self._make_producer(partition)
+            self._producers[partition] = producer
+            producer.begin_transaction()
+            for outcome in sent:
+                for message in self._destinations.build_messages(outcome, datetime.now(UTC)):
+                    self._produce(producer, message, id(outcome))
+            position = commit.build_offset(partition, offset, messages=done)
+            _send_offset(producer, position, commit.get_group_metadata())
+            self._commit(producer)
+        except KafkaException as error:
+            self._abort(partition, error.args[0])
+            self._blame(sent)
+            return {}
+        except HandlerError:
+            # A message that has nowhere to go: what was begun must not stay open.
+            self._abort(partition, None)
+            raise
+        for item in items[:done]:
+            item.done = True
+        self.problem = None
+        return {partition: offset}
+
+    def close(self) -> None:
+        """Leave the producers; a transaction that is still open is aborted by Kafka or by the next owner."""
+        self._producers.clear()
+        self._sent.clear()
+
+    def _make_producer(self, partition: Partition) -> Producer:
+        topic, number = partition
+        properties = self._config.to_transactional_producer_config().to_librdkafka() | {
+            "transactional.id": f"{self._config.group_id}-{topic}-{number}",
+            "logger": logging.getLogger("librdkafka"),
+            "delivery.report.only.error": True,
+        }
+        try:
+            producer = Producer(properties)
+        except KafkaException as error:
+            raise explain_refusal(self._config, error.args[0].str()) from error
+        producer.init_transactions(_REQUEST)
+        return producer
+
+    def _commit(self, producer: Producer) -> None:
+        give_up: float | None = None
+        while True:
+            self._beat()
+            try:
+                producer.commit_transaction(_STEP)
+            except KafkaException as error:
+                problem = error.args[0]
+                if problem.txn_requires_abort():
+                    raise
+                if self._stopping():
+                    give_up = give_up or time.monotonic() + _STOPPED_COMMIT
+                if not problem.retriable() or (give_up is not None and time.monotonic() >= give_up):
+                    raise TransactionUnknown(
+                        f"nobody knows whether Kafka has committed a transaction: {problem.str()}"
+                    ) from error
+                self.problem = f"a transaction is not committed yet: {problem.str()}"
+            else:
+                return
+
+    def _produce(self, producer: Producer, message: Sent, outcome: int) -> None:
+        topic, value, key, headers = message
+        failed = partial(self._note_failure, outcome)
+        while True:
+            try:
+                producer.produce(topic, value, key, headers=headers, on_delivery=failed)  # type: ignore[arg-type]
+            except BufferError:
+                producer.poll(_POLL)
+                self._beat()
+            except KafkaException as error:
+                self._failed[outcome] = error.args[0]
+                raise
+            else:
+                return
+
+    def _note_failure(self, outcome: int, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failed.setdefault(outcome, error)
+
+    def _blame(self, sent: Sequence[Outcome]) -> None:
+        for outcome in sent:
+            error = self._failed.get(id(outcome))
+            if error is not None and error.name() in NEVER:
+                blame(outcome, DeliveryError(error.str(), code=error.name()))
+        self._failed.clear()
+
+    def _abort(self, partition: Partition, error: KafkaError | None) -> None:
+        if error is not None:
+            self._note_problem(partition, error)
+        producer = self._producers.get(partition)
+        if producer is None:
+            return
+        if error is None or not error.fatal():
+            with suppress(KafkaException):
+                producer.abort_transaction(_REQUEST)
+                return
+        # Fenced, or beyond help: the next try makes a new one, if the group still gives us the partition.
+        del self._producers[partition]
+
+    def _note_problem(self, partition: Partition, error: KafkaError) -> None:
+        self.problem = f"{partition[0]}[{partition[1]}]: no transaction: {error.str()}"
+        log.warning(
+            "transaction failed", topic=partition[0], partition=partition[1], code=error.name(), why=error.str()
+        )
+
+
+def _send_offset(producer: Producer, position: TopicPartition, group: object) -> None:
+    """Send the offset from a thread: in librdkafka this call may outlast its timeout, for ever (issue 5456)."""
+    problems: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            producer.send_offsets_to_transaction([position], group, _REQUEST)
+        except BaseException as error:  # the caller's to raise
+            problems.append(error)
+
+    thread = threading.Thread(target=send, name="send-offset", daemon=True)
+    thread.start()
+    thread.join(_REQUEST + _STEP)
+    if thread.is_alive():
+        raise FatalKafkaError(f"Kafka's coordinator has not taken an offset into a transaction for {_REQUEST:.0f} s")
+    if problems:
+        raise problems[0]
+
+
+def choose_whole(items: Sequence[Item], outcomes: Sequence[Outcome]) -> tuple[int, list[Outcome]]:
+    """Return how many of ``items``, from the first on, may be committed, and the outcomes that belong to them.
+
+    An offset says that everything before it is done. An outcome with a message behind one that has to wait is left out,
+    whole: sent now, it would be sent again.
+    """
+    places = {id(item): place for place, item in enumerate(items)}
+    covered = {id(item) for outcome in outcomes for item in outcome.items}
+    done = next((place for place, item in enumerate(items) if not item.done and id(item) not in covered), len(items))
+    chosen = list(outcomes)
+    while True:
+        beyond = [outcome for outcome in chosen if any(places[id(item)] >= done for item in outcome.items)]
+        if not beyond:
+            return done, chosen
+        done = min(done, *(places[id(item)] for outcome in beyond for item in outcome.items))
+        chosen = [outcome for outcome in chosen if outcome not in beyond]
