@@ -9,6 +9,7 @@ from consumers.records import Outgoing, Record, Reject
 from consumers.worker import run_worker
 from telemetry import headers as h
 from telemetry.errors import InvalidTelemetry
+from telemetry.headers import Headers
 from telemetry.names import MAX_MESSAGE_BYTES, TOPIC_CLEAN, TOPIC_DLQ, TOPIC_RAW
 from telemetry.schema import parse_telemetry
 
@@ -25,6 +26,7 @@ class TelemetryValidator:
 
     def handle(self, payload: Record | list[Record]) -> Iterator[Outgoing | Reject]:
         """Yield, for one record or a batch, the clean message or the reject of each."""
+        places: dict[tuple[str, int], Headers] = {}
         for index, record in enumerate(payload if isinstance(payload, list) else [payload]):
             try:
                 device, value = _normalise(record)
@@ -33,12 +35,13 @@ class TelemetryValidator:
                 reject.__cause__ = error
                 yield reject
             else:
-                place = (
-                    (h.RAW_TOPIC, record.topic.encode()),
-                    (h.RAW_PARTITION, b"%d" % record.partition),
-                    (h.RAW_OFFSET, b"%d" % record.offset),
-                )
-                yield Outgoing(None, value, device, (*record.headers, *place))
+                partition = record.topic, record.partition
+                place = places.get(partition) or places.setdefault(partition, _build_place(*partition))
+                yield Outgoing(None, value, device, [*record.headers, *place, (h.RAW_OFFSET, b"%d" % record.offset)])
+
+
+def _build_place(topic: str, partition: int) -> Headers:
+    return (h.RAW_TOPIC, topic.encode()), (h.RAW_PARTITION, b"%d" % partition)
 
 
 def _normalise(record: Record) -> tuple[str, bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 from telemetry.codec import MAX_DEPTH, check_strict, decode_json, exceeds_depth
 from telemetry.errors import InvalidTelemetry
 from telemetry.schema.message import Telemetry
+from telemetry.schema.names import are_plain
 from telemetry.schema.v1 import parse_v1
 
 __all__ = ["VERSIONS", "Telemetry", "parse_telemetry"]
@@ -64,10 +65,17 @@ def _is_strict_at_a_glance(value: bytes, document: dict[str, Any], message: Tele
 
     Such a message has as many colons as members, and those in its texts. A name that came twice left one more.
     """
-    ts = document["ts"]
-    texts = "".join((document.get("device", ""), ts if type(ts) is str else "", *message.metrics))
-    colons = len(document) + len(message.metrics) + texts.count(":")
-    return value.count(b":") == colons and b"\\" not in value
+    if b"\\" in value:
+        return False
+    metrics, ts = message.metrics, document["ts"]
+    colons = len(document) + len(metrics)
+    if not are_plain(metrics):
+        colons += "".join(metrics).count(":")
+    if type(ts) is str:
+        colons += ts.count(":")
+    if "device" in document:
+        colons += message.device.count(":")
+    return value.count(b":") == colons
 
 
 def _kind(value: object) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from telemetry.codec import encode_json
+import orjson
 
 
 @dataclass(slots=True)
@@ -33,4 +33,5 @@ class Telemetry:
         }
         if self.extra:
             document["extra"] = self.extra
-        return encode_json(document)
+        # encode_json would look for numbers that are not finite, which costs as much as the writing: here are none.
+        return orjson.dumps(document, option=orjson.OPT_UTC_Z)

@@ -10,25 +10,22 @@ from math import isfinite
 from typing import Any
 
 from telemetry.errors import InvalidTelemetry
+from telemetry.schema import names
 from telemetry.schema.message import Telemetry
 from telemetry.timestamps import parse_timestamp
 
 MAX_DEVICE_CHARACTERS = 128
 MAX_METRICS = 256
-MAX_METRIC_NAME_CHARACTERS = 64
+MAX_METRIC_NAME_CHARACTERS = names.MAX_CHARACTERS
 
 _FIELDS = frozenset({"schema_version", "device", "metrics", "ts"})
-_KNOWN = len(_FIELDS - {"device"})  # the device may be missing
 
 
 def parse_v1(document: dict[str, Any], device: str | None) -> Telemetry:
     """Return the message in ``document``, sent by ``device`` where the transport knows it. Raises InvalidTelemetry."""
     said = document.get("device", device)
-    if said is None and "device" not in document:
-        raise InvalidTelemetry("missing_field", "the field 'device' is missing, and nothing else names the device")
-    problem = find_device_problem(said)
-    if problem is not None:
-        raise InvalidTelemetry("bad_device", f"'device' {problem}")
+    if type(said) is not str or not 0 < len(said) <= MAX_DEVICE_CHARACTERS or not said.isprintable():
+        _check_device(said, is_there=said is not None or "device" in document)
     if device is not None and said != device:
         raise InvalidTelemetry("device_mismatch", f"'device' is {said!r}, but {device!r} sent the message")
     metrics = document.get("metrics")
@@ -41,8 +38,16 @@ def parse_v1(document: dict[str, Any], device: str | None) -> Telemetry:
         moment = parse_timestamp(document["ts"])
     except ValueError as error:
         raise InvalidTelemetry("bad_ts", f"'ts': {error}") from error
-    extra = _collect_extra(document) if len(document) > _KNOWN else {}
-    return Telemetry(1, said, metrics, moment, extra)  # type: ignore[arg-type]
+    has_others = len(document) > len(_FIELDS) - ("device" not in document)
+    return Telemetry(1, said, metrics, moment, _collect_extra(document) if has_others else {})  # type: ignore[arg-type]
+
+
+def _check_device(said: object, *, is_there: bool) -> None:
+    if not is_there:
+        raise InvalidTelemetry("missing_field", "the field 'device' is missing, and nothing else names the device")
+    problem = find_device_problem(said)
+    if problem is not None:
+        raise InvalidTelemetry("bad_device", f"'device' {problem}")
 
 
 def _collect_extra(document: dict[str, Any]) -> dict[str, Any]:
@@ -76,12 +81,12 @@ def _check_metrics(metrics: object) -> None:
     if not 1 <= len(metrics) <= MAX_METRICS:
         raise InvalidTelemetry("bad_metrics", f"'metrics' must hold 1 to {MAX_METRICS} values, not {len(metrics)}")
     # All at once: what adds up to a finite number is numbers and booleans, all of them finite. Where it does not (which
-    # two finite ones may bring about, too), each is looked at.
+    # finite ones may bring about, too), or a name is not as usual, each is looked at.
     try:
-        is_plain = isfinite(sum(metrics.values()))
+        is_plain = isfinite(sum(metrics.values())) and names.are_plain(metrics)
     except (TypeError, OverflowError):
         is_plain = False
-    if not is_plain or "" in metrics or max(map(len, metrics)) > MAX_METRIC_NAME_CHARACTERS:
+    if not is_plain:
         _check_each_metric(metrics)
 
 
