@@ -268,6 +268,24 @@ def test_produce_and_consume_as_written(
     assert sum(committed(kafka, unique("consume.py"), topic, 3).values()) == 1
 
 
+def test_convert_as_written(
+    kafka: KafkaBroker, topic: str, dlq: str, script: Callable[..., subprocess.Popen[str]], unique: Callable[[str], str]
+) -> None:
+    (out,) = kafka.create_topics([unique("fahrenheit")], partitions=1)
+    send(kafka, topic, [reading(number, temperature=20) for number in range(10)] + [reading(11, humidity=40)])
+    converting = script("convert.py", {"telemetry.clean": topic, "telemetry.fahrenheit": out, "telemetry.dlq": dlq})
+    try:
+        wait_until(lambda: len(read_topic(kafka, out, transactional=True)) == 10)
+        wait_until(lambda: len(read_topic(kafka, dlq, transactional=True)) == 1)
+        converting.terminate()
+        output, _ = converting.communicate(timeout=40)
+    finally:
+        converting.kill()
+    assert converting.returncode == 0, output
+    values = [json.loads(message.value() or b"") for message in read_topic(kafka, out, transactional=True)]
+    assert {value["metrics"]["temperature"] for value in values} == {68.0}
+
+
 async def test_consume_async_as_written(
     kafka: KafkaBroker,
     topic: str,
