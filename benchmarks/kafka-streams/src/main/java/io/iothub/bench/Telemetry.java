@@ -20,6 +20,7 @@ import java.time.OffsetDateTime;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeFormatterBuilder;
+import java.time.format.ResolverStyle;
 import java.time.temporal.ChronoField;
 import java.util.Map;
 import java.util.Set;
@@ -42,9 +43,10 @@ final class Telemetry {
     private static final Set<String> FIELDS = Set.of("schema_version", "device", "metrics", "ts");
     private static final long FIRST_MILLISECONDS = 100_000_000_000L;
     private static final DateTimeFormatter LOCAL = new DateTimeFormatterBuilder()
-            .appendPattern("yyyy-MM-dd[' ']['T']HH:mm[:ss]")
+            .appendPattern("uuuu-MM-dd[' ']['T']HH:mm[:ss]")
             .appendFraction(ChronoField.NANO_OF_SECOND, 0, 9, true)
-            .toFormatter();
+            .toFormatter()
+            .withResolverStyle(ResolverStyle.STRICT); // 30 February is no day
 
     private static final ObjectMapper MAPPER = new ObjectMapper(JsonFactory.builder()
                     .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
