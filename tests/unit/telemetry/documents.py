@@ -1,12 +1,16 @@
-"""Strategies for JSON texts whose properties are known by construction, not by a second parser."""
+"""Strategies for telemetry, and for JSON texts whose properties are known by construction, not by a second parser."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
+
+from telemetry.schema.v1 import MAX_DEVICE_CHARACTERS, MAX_METRIC_NAME_CHARACTERS
+from telemetry.timestamps import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,3 +103,29 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     max_leaves=8,
 )
 """What JSON can hold, as Python has it."""
+
+READING: dict[str, Any] = {
+    "schema_version": 1,
+    "device": "DEV-01",
+    "metrics": {"humidity": 20, "temperature": 20},
+    "ts": "2026-02-20 22:45",
+}
+"""The documentation's example."""
+
+moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # the zone is beside it
+devices = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=MAX_DEVICE_CHARACTERS)
+metrics = st.dictionaries(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_METRIC_NAME_CHARACTERS),
+    st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False),
+    min_size=1,
+    max_size=8,
+)
+messages = st.fixed_dictionaries(
+    {"schema_version": st.just(1), "device": devices, "metrics": metrics, "ts": moments.map(format_utc)},
+    optional={
+        "extra": json_values | st.dictionaries(st.sampled_from(["firmware", "extra", "ts"]), json_values),
+        "firmware": json_values,
+        ":": json_values,
+    },
+)
+"""Valid messages, with unknown fields in all places."""

@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 from telemetry.errors import InvalidTelemetry
 from telemetry.schema import VERSIONS, Telemetry, parse_telemetry
 from telemetry.schema.v1 import MAX_DEVICE_CHARACTERS, MAX_METRIC_NAME_CHARACTERS, MAX_METRICS, parse_v1
-from telemetry.timestamps import format_utc
-from unit.telemetry.documents import Text, json_texts, json_values
+from unit.telemetry.documents import READING, Text, devices, json_texts, json_values, messages
 
-READING: dict[str, Any] = {
-    "schema_version": 1,
-    "device": "DEV-01",
-    "metrics": {"humidity": 20, "temperature": 20},
-    "ts": "2026-02-20 22:45",
-}
-"""The documentation's example."""
 MOMENT = datetime(2026, 2, 20, 22, 45, tzinfo=UTC)
 
 REASONS = {
@@ -238,24 +230,6 @@ class TestInvalid:
     def test_ten_megabytes_are_judged_like_anything_else(self) -> None:
         assert refusal(b'{"a":"' + b"\\\\" * 5_000_000 + b'"').reason == "not_json"
         assert refusal(b"\xff" * 10_000_000).reason == "not_utf8"
-
-
-moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # the zone is beside it
-devices = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=MAX_DEVICE_CHARACTERS)
-metrics = st.dictionaries(
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_METRIC_NAME_CHARACTERS),
-    st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False),
-    min_size=1,
-    max_size=8,
-)
-messages = st.fixed_dictionaries(
-    {"schema_version": st.just(1), "device": devices, "metrics": metrics, "ts": moments.map(format_utc)},
-    optional={
-        "extra": json_values | st.dictionaries(st.sampled_from(["firmware", "extra", "ts"]), json_values),
-        "firmware": json_values,
-        ":": json_values,
-    },
-)
 
 
 class TestNormalForm:

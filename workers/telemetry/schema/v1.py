@@ -39,7 +39,7 @@ def parse_v1(document: dict[str, Any], device: str | None) -> Telemetry:
     except ValueError as error:
         raise InvalidTelemetry("bad_ts", f"'ts': {error}") from error
     has_others = len(document) > len(_FIELDS) - ("device" not in document)
-    return Telemetry(1, said, metrics, moment, _collect_extra(document) if has_others else {})  # type: ignore[arg-type]
+    return Telemetry(1, said, metrics, moment, collect_extra(document) if has_others else {})  # type: ignore[arg-type]
 
 
 def _check_device(said: object, *, is_there: bool) -> None:
@@ -50,7 +50,7 @@ def _check_device(said: object, *, is_there: bool) -> None:
         raise InvalidTelemetry("bad_device", f"'device' {problem}")
 
 
-def _collect_extra(document: dict[str, Any]) -> dict[str, Any]:
+def collect_extra(document: dict[str, Any]) -> dict[str, Any]:
     """Return the unknown fields; those under ``extra`` already stay there, so that a clean message keeps its form.
 
     Where one lies there and beside it too, ``extra`` is an unknown field like any other, and nothing is lost.
