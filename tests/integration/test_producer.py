@@ -20,7 +20,7 @@ from integration_helpers import headers_of, read_topic
 from producers.config import ProducerConfig
 from producers.kafka_producer import KafkaProducer
 from support.kafka_broker import KafkaBroker
-from telemetry.errors import ConfigurationError, DeliveryError
+from telemetry.errors import ConfigurationError, DeliveryError, QueueFull
 
 READING = {
     "schema_version": 1,
@@ -236,6 +236,60 @@ class TestDeliveryReports:
             producer.produce(b"x", key="b", on_delivery=note)
         assert heard == [b"a", b"b"]
         assert [event["event"] for event in logs] == ["delivery callback failed"] * 2
+
+
+class TestEncoded:
+    """`produce_encoded`: many messages that are bytes already."""
+
+    def test_each_goes_to_its_topic_as_it_is(
+        self, kafka: KafkaBroker, topic: str, dlq: str, config: ProducerConfig
+    ) -> None:
+        failures: list[DeliveryError] = []
+        with KafkaProducer(config, topic) as producer:
+            producer.produce_encoded(
+                [
+                    (topic, b"1", b"a", [("id", b"7"), ("none", None)]),
+                    (dlq, None, None, []),
+                    (topic, b"2", None, [("id", b"8")]),
+                ],
+                failures.append,
+            )
+        first, second = sorted(read_topic(kafka, topic), key=lambda message: message.value() or b"")
+        assert (first.value(), first.key(), first.headers()) == (b"1", b"a", [("id", b"7"), ("none", None)])
+        assert (second.value(), second.key(), second.headers()) == (b"2", None, [("id", b"8")])
+        assert [message.value() for message in read_topic(kafka, dlq)] == [None]
+        assert failures == []
+
+    def test_only_failures_are_told_and_they_stop_nothing(
+        self, kafka: KafkaBroker, unique: Callable[[str], str], config: ProducerConfig
+    ) -> None:
+        # Given one that the broker refuses and one that the client does
+        topic = unique("raw")
+        kafka.create_topics([topic], config={"max.message.bytes": "2000"})
+        failures: list[DeliveryError] = []
+        with KafkaProducer(config.model_copy(update={"message_max_bytes": 10_000}), topic) as producer:
+            producer.produce_encoded([(topic, os.urandom(5000), None, [])], failures.append)
+            producer.flush()
+            producer.produce_encoded([(topic, bytes(50_000), None, []), (topic, b"x", None, [])], failures.append)
+        assert [error.code for error in failures] == ["MSG_SIZE_TOO_LARGE"] * 2
+        assert [message.value() for message in read_topic(kafka, topic)] == [b"x"]
+
+    def test_more_than_the_queue_holds_wait_for_room(
+        self, kafka: KafkaBroker, topic: str, config: ProducerConfig
+    ) -> None:
+        failures: list[DeliveryError] = []
+        with KafkaProducer(config.model_copy(update={"queue_max_messages": 50}), topic) as producer:
+            producer.produce_encoded(((topic, b"%d" % number, None, []) for number in range(1000)), failures.append)
+        assert failures == []
+        assert {message.value() for message in read_topic(kafka, topic)} == {b"%d" % number for number in range(1000)}
+
+    def test_no_room_is_an_error(self) -> None:
+        config = ProducerConfig(bootstrap_servers="127.0.0.1:1", queue_max_messages=3)
+        producer = KafkaProducer(config, "t")
+        with pytest.raises(QueueFull):
+            producer.produce_encoded([("t", b"x", None, [])] * 4, lambda error: None)
+        assert len(producer) == 3
+        producer.purge()
 
 
 def test_several_threads_may_share_one(kafka: KafkaBroker, topic: str, config: ProducerConfig) -> None:

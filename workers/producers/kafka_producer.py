@@ -12,7 +12,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Literal, NoReturn, Self
@@ -29,8 +29,15 @@ from telemetry.names import check_topic_name
 
 OnDelivery = Callable[[DeliveryError | None, Message], None]
 """Called once per message: with None when Kafka has it, else with why it does not."""
+_Report = Callable[[KafkaError | None, Message], None]
 HeaderValue = str | bytes | None
 OnFull = Literal["wait", "raise", "drop"]
+
+Encoded = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+"""Topic, value, key and headers of a message, all of it as Kafka takes it."""
+
+PARTITION_UA = -1
+"""librdkafka's word for: the partitioner decides."""
 
 _LONGEST_WAIT = 1.0
 _POLL = 0.05
@@ -58,6 +65,7 @@ class KafkaProducer:
         self.topic = _checked(topic)
         self._fatal: str | None = None
         self._unheard: DeliveryError | None = None
+        self._last_report: tuple[OnDelivery | None, _Report] = None, self._delivered
         self._room = (
             f"it holds {config.queue_max_messages} messages (KAFKA_QUEUE_MAX_MESSAGES) "
             f"or {config.queue_max_kbytes} KiB (KAFKA_QUEUE_MAX_KBYTES)"
@@ -67,6 +75,7 @@ class KafkaProducer:
             self._producer = Producer(properties)
         except KafkaException as error:
             raise ConfigurationError(f"KAFKA_PROPERTIES: {error.args[0].str()}") from error
+        self._send = self._producer.produce
         _alive.add(self)
 
     def produce(
@@ -95,30 +104,56 @@ class KafkaProducer:
             if not isinstance(headers, list):
                 headers = list(headers.items() if isinstance(headers, Mapping) else headers)
             check_header_names(headers)
-        report = self._delivered if on_delivery is None else partial(self._delivered_to, on_delivery)
+        # Most callers pass the same callback again and again.
+        told, report = self._last_report
+        if told is not on_delivery:
+            report = self._make_report(on_delivery)
+            self._last_report = on_delivery, report
         target = topic or self.topic
         deadline: float | None = None
         while True:
             try:
-                self._producer.produce(target, payload, key, headers=headers, on_delivery=report)
+                # By position, which is faster: partition, callback, a second name of it, timestamp, headers.
+                self._send(target, payload, key, PARTITION_UA, report, None, 0, headers)
+                break
             except BufferError:
                 if on_full == "drop":
                     metrics.PRODUCER_DROPPED.inc()
                     self.poll(0)
                     return False
-                now = time.monotonic()
-                deadline = deadline or now + _LONGEST_WAIT
-                if on_full == "raise" or now >= deadline:
-                    self.poll(0)
-                    raise QueueFull(
-                        f"the producer's queue is full, Kafka takes messages too slowly; {self._room}"
-                    ) from None
-                self.poll(_POLL)
+                deadline = self._wait_for_room(time.monotonic() if on_full == "raise" else deadline)
             except KafkaException as error:
                 raise self._refused(error.args[0], target) from error
-            else:
-                self.poll(0)
-                return True
+        self.poll(0)
+        return True
+
+    def produce_encoded(self, messages: Iterable[Encoded], on_failure: Callable[[DeliveryError], None]) -> None:
+        """Queue messages that are bytes already, and wait for room as `produce` does.
+
+        Nobody is told of a success: `flush` returns 0 once there is nothing to wait for. ``on_failure`` is called for
+        each message that Kafka did not take. For thousands of messages a second: what `produce` checks for each, names
+        of headers above all, is the caller's to have checked. Raises QueueFull with the first one that found no room.
+        """
+        if self._fatal is not None:
+            raise FatalKafkaError(self._fatal)
+        produce = self._producer.produce
+        report = partial(self._tell_failure, on_failure)
+        for topic, value, key, headers in messages:
+            deadline: float | None = None
+            while True:
+                try:
+                    produce(topic, value, key, headers=headers, on_delivery=report)  # type: ignore[arg-type]
+                except BufferError:
+                    deadline = self._wait_for_room(deadline)
+                except KafkaException as error:
+                    problem = self._refused(error.args[0], topic)
+                    if isinstance(problem, FatalKafkaError):
+                        raise problem from error
+                    on_failure(problem)
+                    break
+                else:
+                    break
+        self.poll(0)
 
     def poll(self, timeout: float = 0) -> int:
         """Serve delivery reports for up to ``timeout`` seconds; return how many events were served."""
@@ -178,16 +213,40 @@ class KafkaProducer:
         if unheard is not None and error is None:
             raise unheard
 
+    def _wait_for_room(self, deadline: float | None) -> float:
+        """Wait a moment before ``deadline``, else a second from now, and return that. Raises QueueFull behind it."""
+        now = time.monotonic()
+        if deadline is None:
+            deadline = now + _LONGEST_WAIT
+        if now >= deadline:
+            self.poll(0)
+            raise QueueFull(f"the producer's queue is full, Kafka takes messages too slowly; {self._room}") from None
+        self.poll(_POLL)
+        return deadline
+
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._unheard = self._failed(error, message)
 
-    def _delivered_to(self, on_delivery: OnDelivery, error: KafkaError | None, message: Message) -> None:
-        try:
-            on_delivery(None if error is None else self._failed(error, message), message)
-        except Exception:
-            # Let through, it would hit whichever thread happens to poll, for a message that is not its own.
-            log.exception("delivery callback failed", topic=message.topic(), key=_shown(message.key()))
+    def _make_report(self, on_delivery: OnDelivery | None) -> _Report:
+        """Return what confluent-kafka is to call for a message of whom ``on_delivery`` hears."""
+        if on_delivery is None:
+            return self._delivered
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            try:
+                on_delivery(None if error is None else self._failed(error, message), message)
+            except Exception:
+                # Let through, it would hit whichever thread happens to poll, for a message that is not its own.
+                log.exception("delivery callback failed", topic=message.topic(), key=_shown(message.key()))
+
+        return report
+
+    def _tell_failure(
+        self, on_failure: Callable[[DeliveryError], None], error: KafkaError | None, message: Message
+    ) -> None:
+        if error is not None:
+            on_failure(self._failed(error, message))
 
     def _failed(self, error: KafkaError, message: Message) -> DeliveryError:
         metrics.PRODUCER_FAILURES.labels(error.name()).inc()
