@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 
-from confluent_kafka import Message
-
-from consumers.calls import Item, Outcome, blame
+from consumers.batch import Batch
+from consumers.calls import Outcome, blame
 from consumers.config import ConsumerConfig
 from consumers.delivery import NEVER, Destinations, OffsetCommit
 from consumers.holds import Partition
 from producers.kafka_producer import KafkaProducer
-from telemetry.errors import DeliveryError, FatalKafkaError
+from telemetry.errors import DeliveryError, FatalKafkaError, QueueFull
 
 _FLUSH = 1.0
 _STOPPED_FLUSH = 10.0
@@ -58,23 +58,25 @@ class AtLeastOnce:
     def send(self, outcome: Outcome) -> None:
         """Queue what ``outcome`` asks for: it goes out while the next messages are handled."""
         self._sent.append(outcome)
-        report = partial(self._note_delivery, id(outcome))
-        for topic, value, key, headers in self._destinations.build_messages(outcome, datetime.now(UTC)):
-            try:
-                self._get_producer(topic).produce(value, key, headers, topic=topic, on_delivery=report)
-            except DeliveryError as error:
-                self._fail(id(outcome), error)
-            except FatalKafkaError as error:
-                self._fail(id(outcome), DeliveryError(str(error), code="_FATAL", fatal=True))
+        messages = self._destinations.build_messages(outcome, datetime.now(UTC))
+        first = next(messages, None)
+        if first is None:
+            return
+        fail = partial(self._fail, id(outcome))
+        try:
+            self._get_producer(first.topic).produce_encoded(chain((first,), messages), fail)
+        except FatalKafkaError as error:
+            fail(DeliveryError(str(error), code="_FATAL", fatal=True))
+        except QueueFull as error:
+            fail(error)
 
-    def confirm(self, items: Sequence[Item], commit: OffsetCommit) -> Mapping[Partition, int]:
+    def confirm(self, batch: Batch, commit: OffsetCommit) -> Mapping[Partition, int]:
         """Wait until every delivery is reported; what Kafka did not take leaves its messages undone."""
         self._await_deliveries()
         for outcome in self._sent:
             error = self._failed.get(id(outcome))
             if error is None:
-                for item in outcome.items:
-                    item.done = True
+                outcome.finish()
             elif error.code in NEVER:
                 blame(outcome, error)
         self._sent.clear()
@@ -114,10 +116,6 @@ class AtLeastOnce:
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
-
-    def _note_delivery(self, outcome: int, error: DeliveryError | None, _: Message) -> None:
-        if error is not None:
-            self._fail(outcome, error)
 
     def _fail(self, outcome: int, error: DeliveryError) -> None:
         if error.code in NEVER or outcome not in self._failed:

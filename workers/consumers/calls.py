@@ -16,8 +16,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Any, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -30,6 +30,9 @@ from telemetry.dead_letters import Cause
 from telemetry.errors import InvalidTelemetry, QueueFull
 from telemetry.headers import REPLAY_HEADERS, check_header_names, is_for_another_group
 from telemetry.names import check_topic_name
+
+if TYPE_CHECKING:
+    from consumers.batch import Batch
 
 TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, QueueFull)
 """Errors that pass by themselves: what they hit is tried again without limit."""
@@ -93,6 +96,15 @@ class Outcome:
     outgoing: list[Outgoing] = field(default_factory=list)
     retry: RetryLater | None = None
     """Set where the items wait for another try; its ``after`` may be None for growing waits."""
+    whole: Batch | None = None
+    """Set where it is the outcome of a whole batch at once: ``items`` are then only those of it that are dead."""
+
+    def finish(self) -> None:
+        """Note that Kafka has all of it."""
+        if self.whole is not None:
+            self.whole.done = True
+        for item in self.items:
+            item.done = True
 
 
 class HandlerCalls:
@@ -110,6 +122,8 @@ class HandlerCalls:
         self._batch = batch
         self._max_attempts = max_attempts
         self._stopping = stopping
+        self.ended_at = monotonic()
+        """When the last call ended, in monotonic seconds."""
         self._has_failed_together = False
         """Whether the log has a batch's traceback: where each message passes alone, there is no other."""
 
@@ -123,7 +137,7 @@ class HandlerCalls:
             # Before anything is handed over: it would fail, and each message would be blamed for it.
             self._async.check_thread()
         undone = [item for item in items if not item.done]
-        live = [item for item in undone if item.cause is None]
+        live = _find_live(undone)
         if len(live) != len(undone):
             yield Outcome([item for item in undone if item.cause is not None])
         if self._batch and not isolate and len(live) > 1:
@@ -131,14 +145,63 @@ class HandlerCalls:
         else:
             yield from self._run_alone(live)
 
-    def _run_together(self, items: Sequence[Item]) -> Iterator[Outcome]:
+    def run_batch(self, batch: Batch, *, isolate: bool = False) -> Iterator[Outcome]:
+        """Yield the outcomes of ``batch``, as `run` does; a message is looked at by itself where something is wrong."""
+        if batch.payloads is None or isolate:
+            yield from self.run(batch.items, isolate=isolate)
+            return
+        if batch.dead:
+            yield Outcome(batch.dead)
+        if batch.payloads:
+            run = self._run_whole if self._batch else self._run_each
+            yield from run(batch, batch.payloads)
+        else:
+            batch.done = True
+
+    def _run_whole(self, batch: Batch, payloads: list[Any]) -> Iterator[Outcome]:
+        try:
+            outgoing, rejects = self._call_with(payloads, len(payloads))
+            by_place = _sort_by_place(rejects, len(payloads))
+        except Exception as error:
+            yield from self._run_together(_find_live(batch.items), failed=error)
+        else:
+            dead = []
+            for place, rejected in by_place.items():
+                item = batch.find_item(place)
+                item.cause = _reject_cause(rejected, item.attempts + 1)
+                dead.append(item)
+            yield Outcome(dead, outgoing, whole=batch)
+
+    def _run_each(self, batch: Batch, payloads: list[Any]) -> Iterator[Outcome]:
+        """Hand over one by one for as long as nothing comes back; what comes back is looked at as items."""
+        for place, payload in enumerate(payloads):
+            if self._stopping():
+                batch.note_handled(place)
+                return
+            try:
+                outgoing, rejects = self._call_with(payload, 1)
+            except Exception as error:
+                batch.note_handled(place)
+                yield from self._run_alone(_find_live(batch.find_items_from(place)), failed=error)
+                return
+            if outgoing or rejects:
+                batch.note_handled(place)
+                first, *rest = _find_live(batch.find_items_from(place))
+                yield _conclude(first, outgoing, rejects)
+                yield from self._run_alone(rest)
+                return
+        yield Outcome([], whole=batch)
+
+    def _run_together(self, items: Sequence[Item], *, failed: Exception | None = None) -> Iterator[Outcome]:
         # A Reject that is raised tells of one message. With many bad ones the good ones would come again for each, so
         # after the second everyone is handed over alone: whatever happens, a good message comes three times at most.
         for _ in range(2):
             if not items or self._stopping():
                 return
+            known, failed = failed, None
             try:
-                outgoing, rejects = self._call(items)
+                outgoing, rejects = self._call(items, failed=known)
+                by_place = _sort_by_place(rejects, len(items))
             except Reject as reject:
                 at = reject.index
                 if at is None or not 0 <= at < len(items):
@@ -146,6 +209,8 @@ class HandlerCalls:
                 items[at].cause = _reject_cause(reject, items[at].attempts + 1)
                 yield Outcome([items[at]])
                 items = [item for place, item in enumerate(items) if place != at]
+            except _WrongPlace:
+                break
             except RetryLater as later:
                 yield Outcome(items, retry=later)
                 return
@@ -162,31 +227,29 @@ class HandlerCalls:
                 self._has_failed_together = True
                 break
             else:
-                by_place = {rejected.index: rejected for rejected in rejects}
-                if not by_place.keys() <= set(range(len(items))):
-                    break
                 for place, rejected in by_place.items():
-                    item = items[place]  # type: ignore[index]  # None is in no range
+                    item = items[place]
                     item.cause = _reject_cause(rejected, item.attempts + 1)
                 yield Outcome(items, outgoing)
                 return
         yield from self._run_alone(items)
 
-    def _run_alone(self, items: Iterable[Item]) -> Iterator[Outcome]:
+    def _run_alone(self, items: Iterable[Item], *, failed: Exception | None = None) -> Iterator[Outcome]:
         waiting: set[tuple[str, int]] = set()
         for item in items:
             if self._stopping():
                 return
             if item.partition in waiting:
                 continue
-            outcome = self._run_one(item)
+            known, failed = failed, None
+            outcome = self._run_one(item, failed=known)
             if outcome.retry is not None:
                 waiting.add(item.partition)
             yield outcome
 
-    def _run_one(self, item: Item) -> Outcome:
+    def _run_one(self, item: Item, *, failed: Exception | None = None) -> Outcome:
         try:
-            outgoing, rejects = self._call([item])
+            outgoing, rejects = self._call([item], failed=failed)
         except Reject as reject:
             item.cause = _reject_cause(reject, item.attempts + 1)
         except RetryLater as later:
@@ -210,12 +273,13 @@ class HandlerCalls:
                 return Outcome([item], retry=RetryLater(_sentence(error)))
             item.cause = Cause("handler_failed", _sentence(error), "handle", _class_name(error), item.attempts)
         else:
-            if rejects:
-                item.cause = _reject_cause(rejects[0], item.attempts + 1)
-            return Outcome([item], outgoing)
+            return _conclude(item, outgoing, rejects)
         return Outcome([item])
 
-    def _call(self, items: Sequence[Item]) -> tuple[list[Outgoing], list[Reject]]:
+    def _call(self, items: Sequence[Item], *, failed: Exception | None = None) -> tuple[list[Outgoing], list[Reject]]:
+        """Hand ``items`` over, unless that is how they have ``failed`` just now."""
+        if failed is not None:
+            raise failed
         payload: object
         if not self._batch:
             payload = items[0].record if self._records else items[0].record.value
@@ -223,7 +287,10 @@ class HandlerCalls:
             payload = [item.record for item in items]
         else:
             payload = [item.record.value for item in items]
-        started = perf_counter()
+        return self._call_with(payload, len(items))
+
+    def _call_with(self, payload: object, size: int) -> tuple[list[Outgoing], list[Reject]]:
+        started = monotonic()
         try:
             return _sort_results(self._handle(payload))
         except BaseExceptionGroup as group:
@@ -234,7 +301,31 @@ class HandlerCalls:
         except BaseException as error:
             raise _tame(error) from error
         finally:
-            metrics.CONSUMER_CALLS.note(perf_counter() - started, len(items))
+            self.ended_at = monotonic()
+            metrics.CONSUMER_CALLS.note(self.ended_at - started, size)
+
+
+def _find_live(items: Iterable[Item]) -> list[Item]:
+    return [item for item in items if item.cause is None and not item.done]
+
+
+def _conclude(item: Item, outgoing: list[Outgoing], rejects: Sequence[Reject]) -> Outcome:
+    if rejects:
+        item.cause = _reject_cause(rejects[0], item.attempts + 1)
+    return Outcome([item], outgoing)
+
+
+class _WrongPlace(Exception):
+    """A reject names no message of its batch."""
+
+
+def _sort_by_place(rejects: Sequence[Reject], size: int) -> dict[int, Reject]:
+    by_place: dict[int, Reject] = {}
+    for rejected in rejects:
+        if rejected.index is None or not 0 <= rejected.index < size:
+            raise _WrongPlace
+        by_place[rejected.index] = rejected
+    return by_place
 
 
 def blame(outcome: Outcome, error: Exception) -> None:
@@ -242,10 +333,11 @@ def blame(outcome: Outcome, error: Exception) -> None:
 
     Alone, a message is a dead letter for it; of several, each is handed over alone first, to find which it is.
     """
-    for item in outcome.items:
+    items = outcome.items if outcome.whole is None else outcome.whole.items
+    for item in items:
         item.attempts += 1
-    if len(outcome.items) == 1 and outcome.items[0].cause is None:
-        (item,) = outcome.items
+    if len(items) == 1 and items[0].cause is None:
+        (item,) = items
         item.cause = Cause("output_refused", _sentence(error), "handle", _class_name(error), item.attempts)
 
 

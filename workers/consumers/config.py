@@ -70,7 +70,11 @@ class ConsumerConfig(KafkaConfig):
 
         It never gives a message up by itself: an offset waits until Kafka has what came of it.
         """
-        return ProducerConfig(**self._connection, message_timeout_ms=0, message_max_bytes=DLQ_MAX_MESSAGE_BYTES)
+        return ProducerConfig(
+            **self._connection | {"properties": self.properties | {"delivery.report.only.error": True}},
+            message_timeout_ms=0,
+            message_max_bytes=DLQ_MAX_MESSAGE_BYTES,
+        )
 
     def to_transactional_producer_config(self) -> ProducerConfig:
         """Return the settings of a producer whose messages get into Kafka in transactions, or not at all.

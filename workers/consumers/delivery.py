@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from confluent_kafka import TopicPartition
 
+from consumers.batch import Batch
 from consumers.calls import Item, Outcome
 from consumers.holds import Partition
 from telemetry.dead_letters import build_dead_letter
@@ -94,8 +95,8 @@ class Delivery(Protocol):
     def send(self, outcome: Outcome) -> None:
         """Take what ``outcome`` asks for."""
 
-    def confirm(self, items: Sequence[Item], commit: OffsetCommit) -> Mapping[Partition, int]:
-        """Wait until Kafka has what was sent for ``items``; set ``done`` on those that are.
+    def confirm(self, batch: Batch, commit: OffsetCommit) -> Mapping[Partition, int]:
+        """Wait until Kafka has what was sent for ``batch``; set ``done`` on it, or on those of its items that are.
 
         Return the offsets that it has committed with it, by partition: none where that is left to the caller.
         """

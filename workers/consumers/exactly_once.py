@@ -27,6 +27,7 @@ from functools import partial
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from consumers.batch import Batch
 from consumers.calls import Item, Outcome, blame
 from consumers.config import ConsumerConfig
 from consumers.delivery import NEVER, Destinations, OffsetCommit, Sent
@@ -84,13 +85,17 @@ class ExactlyOnce:
         """Keep ``outcome``: whether it may be sent shows when all of its partition are there."""
         self._sent.append(outcome)
 
-    def confirm(self, items: Sequence[Item], commit: OffsetCommit) -> Mapping[Partition, int]:
-        """Commit what was sent for ``items`` and the offset behind them; ``items`` are of one partition."""
+    def confirm(self, batch: Batch, commit: OffsetCommit) -> Mapping[Partition, int]:
+        """Commit what was sent for ``batch``, which is of one partition, and the offset behind it."""
         sent, self._sent = self._sent, []
-        done, sent = choose_whole(items, sent)
-        if not done:
-            return {}
-        partition, offset = items[0].partition, items[done - 1].record.offset + 1
+        ((partition, last),) = batch.last.items()
+        done = len(batch)
+        if not any(outcome.whole for outcome in sent):
+            done, sent = choose_whole(batch.items, sent)
+            if not done:
+                return {}
+            last = batch.items[done - 1].record.offset
+        offset = last + 1
         self._failed.clear()
         try:
             producer = self._producers.get(partition) or self._make_producer(partition)
@@ -110,8 +115,8 @@ class ExactlyOnce:
             # A message that has nowhere to go: what was begun must not stay open.
             self._abort(partition, None)
             raise
-        for item in items[:done]:
-            item.done = True
+        for outcome in sent:
+            outcome.finish()
         self.problem = None
         return {partition: offset}
 

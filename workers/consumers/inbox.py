@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -64,10 +64,13 @@ class Inbox:
                     filling = True
                     deadline = time.monotonic() + (self._timeout if self._batch else 0.0)
 
-    def accept(self, messages: Iterable[Message]) -> None:
+    def accept(self, messages: Sequence[Message]) -> None:
         """Take ``messages`` in. Raises FatalKafkaError where one says that the client can't go on."""
-        for message in messages:
-            error = message.error()
+        errors = list(map(Message.error, messages))
+        if not any(errors):
+            self._messages += messages
+            return
+        for message, error in zip(messages, errors, strict=True):
             if error is None:
                 self._messages.append(message)
             elif error.fatal():

@@ -9,14 +9,15 @@ came of it.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import structlog
-from confluent_kafka import Message
 
 from consumers.at_least_once import AtLeastOnce
-from consumers.calls import Handler, HandlerCalls, Item, Outcome, build_item
+from consumers.batch import Batch
+from consumers.calls import Handler, HandlerCalls, Item, Outcome
 from consumers.config import ConsumerConfig
 from consumers.delivery import Delivery, Destinations
 from consumers.exactly_once import ExactlyOnce
@@ -25,7 +26,6 @@ from consumers.inbox import Inbox
 from consumers.keeper import Keeper
 from consumers.membership import Membership
 from consumers.progress import Place, Progress
-from consumers.records import Record
 from telemetry import metrics
 from telemetry.dead_letters import Cause
 from telemetry.errors import ConfigurationError, TransactionUnknown
@@ -72,6 +72,7 @@ class KafkaConsumer:
         self._topics = check_topic_names(topics)
         self._timeout = consume_timeout
         self._decode = decode_json and not getattr(handler, "wants_bytes", False)
+        self._records = bool(getattr(handler, "wants_records", False))
         self._batch = consume_batch
         self._commit_each = commit == "manual"
         exactly_once = delivery == "exactly-once"
@@ -106,9 +107,9 @@ class KafkaConsumer:
                 member.join(keeper)
                 while not self._stopping:
                     self._beat()
-                    items, isolate = self._next_items(member)
-                    if items:
-                        self._work_through(member, items, isolate=isolate)
+                    batch, isolate = self._next_batch(member)
+                    if batch:
+                        self._work_through(member, batch, isolate=isolate)
                     else:
                         self._progress.commit(member.client)
         finally:
@@ -137,7 +138,7 @@ class KafkaConsumer:
 
     @property
     def _still_for(self) -> float:
-        return time.monotonic() - self._turned if self._member is not None else 0.0
+        return time.monotonic() - max(self._turned, self._calls.ended_at) if self._member is not None else 0.0
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -166,7 +167,7 @@ class KafkaConsumer:
 
     # --- in: what to work on next ---
 
-    def _next_items(self, member: Membership) -> tuple[list[Item], bool]:
+    def _next_batch(self, member: Membership) -> tuple[Batch, bool]:
         """Return the next messages: those of a partition whose waiting is over, else new ones. Empty after a wait."""
         until_due = self._holds.seconds_until_due()
         if until_due == 0:
@@ -177,51 +178,38 @@ class KafkaConsumer:
                 due = self._holds.take_due()
                 if due is not None:
                     self._tried_again = True
-                    return due[1].items, due[1].isolate
+                    return Batch.of(due[1].items, group=self._config.group_id), due[1].isolate
         else:
             member.inbox.collect(member.client, until_due)
         self._tried_again = False
-        return [self._make_item(message) for message in member.inbox.take()], False
-
-    def _make_item(self, message: Message) -> Item:
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None  # noqa: S101  # a message without an error has its place
-        assert partition is not None  # noqa: S101
-        assert offset is not None  # noqa: S101
-        headers = message.headers() or ()
-        place = (topic, partition, offset, message.timestamp()[1])
-        record = Record(message.value(), message.key(), headers, *place)  # type: ignore[arg-type]
-        return build_item(record, decode=self._decode, group=self._config.group_id)
+        messages = member.inbox.take()
+        return Batch(messages, decode=self._decode, records=self._records, group=self._config.group_id), False
 
     # --- out: the order that makes it at-least-once ---
 
-    def _work_through(self, member: Membership, items: list[Item], *, isolate: bool) -> None:
-        """Work on ``items``: together, but one by one in partitions in which a process has died."""
-        firsts: dict[Partition, Item] = {}
-        for item in items:
-            firsts.setdefault(item.partition, item)
-        self._progress.begin(member.client, {partition: item.record.offset for partition, item in firsts.items()})
-        careful = set()
-        for partition, item in firsts.items():
-            place = self._progress.places.get(partition)
-            if place is not None:
-                # Another process may have tried it before.
-                item.attempts = max(item.attempts, place.failures)
-                isolate = isolate or item.attempts > 0
-                if place.alone:
-                    careful.add(partition)
-        if not careful and (len(firsts) == 1 or not self._delivery.by_partition):
-            self._work(member, items, isolate=isolate)
+    def _work_through(self, member: Membership, batch: Batch, *, isolate: bool) -> None:
+        """Work on ``batch``: together, but one by one in partitions in which a process has died."""
+        self._progress.begin(member.client, batch)
+        places = self._progress.places
+        careful = [partition for partition in batch.last if partition in places and places[partition].alone]
+        failed = [partition for partition in batch.last if partition in places and places[partition].failures]
+        for partition in failed:
+            # Another process may have tried it before.
+            first = next(item for item in batch.items if item.partition == partition)
+            first.attempts = max(first.attempts, places[partition].failures)
+            isolate = True
+        if not careful and (len(batch.last) == 1 or not self._delivery.by_partition):
+            self._work(member, batch, isolate=isolate)
             return
-        together = [item for item in items if item.partition not in careful]
-        if together and not self._delivery.by_partition:
-            self._work(member, together, isolate=isolate)
-        for partition in firsts:
-            own = [item for item in items if item.partition == partition]
+        if not self._delivery.by_partition:
+            together = [item for item in batch.items if item.partition not in careful]
+            if together:
+                self._work(member, Batch.of(together, group=self._config.group_id), isolate=isolate)
+        for partition in batch.last:
             if partition in careful:
-                self._work_one_by_one(member, partition, own)
+                self._work_one_by_one(member, partition, batch.select(partition).items)
             elif self._delivery.by_partition:
-                self._work(member, own, isolate=isolate)
+                self._work(member, batch.select(partition), isolate=isolate)
 
     def _work_one_by_one(self, member: Membership, partition: Partition, items: list[Item]) -> None:
         own = self._progress.places.get(partition)
@@ -229,7 +217,7 @@ class KafkaConsumer:
             if own is None or self._progress.places.get(partition) is not own or self._stopping:
                 return
             if not own.alone:
-                self._work(member, items[place:], isolate=False)
+                self._work(member, Batch.of(items[place:], group=self._config.group_id), isolate=False)
                 return
             self._beat()
             if item.cause is None and not item.done:
@@ -237,28 +225,28 @@ class KafkaConsumer:
                     item.cause = _build_crash_cause(own.crashes)
                 else:
                     self._progress.begin_alone(member.client, partition, item.record.offset)
-            self._work(member, [item], isolate=True)
+            self._work(member, Batch.of([item], group=self._config.group_id), isolate=True)
             self._progress.end_alone()
             if partition in self._holds:
                 self._holds.extend(partition, items[place + 1 :])
                 return
 
-    def _work(self, member: Membership, items: list[Item], *, isolate: bool) -> None:
+    def _work(self, member: Membership, batch: Batch, *, isolate: bool) -> None:
         owned = dict(self._progress.places)
         member.note_metadata()
         self._keeper.begin()
         try:
             # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
-            waits = self._hand_over(items, isolate)
+            waits = self._hand_over(batch, isolate)
             # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
-            committed = self._delivery.confirm(items, member)
+            committed = self._delivery.confirm(batch, member)
             # 3. Per partition, move the position over the messages that are done.
-            undone = self._move(items, owned)
+            undone = self._move(batch, owned)
             for partition in committed:
                 self._progress.note_committed(owned[partition])
         except TransactionUnknown:
             # Where we think we are may be behind what Kafka has: that must not be committed.
-            self._progress.forget({item.partition for item in items})
+            self._progress.forget(batch.last)
             raise
         finally:
             self._keeper.end()
@@ -270,10 +258,10 @@ class KafkaConsumer:
         # 5. Commit.
         self._progress.commit(member.client)
 
-    def _hand_over(self, items: list[Item], isolate: bool) -> dict[Partition, Outcome]:
+    def _hand_over(self, batch: Batch, isolate: bool) -> dict[Partition, Outcome]:
         """Send what the handler gives back; return of each partition that has to wait why it has to."""
         waits: dict[Partition, Outcome] = {}
-        for outcome in self._calls.run(items, isolate=isolate):
+        for outcome in self._calls.run_batch(batch, isolate=isolate):
             self._beat()
             if outcome.retry is not None:
                 waits.update((item.partition, outcome) for item in outcome.items)
@@ -281,8 +269,16 @@ class KafkaConsumer:
                 self._delivery.send(outcome)
         return waits
 
-    def _move(self, items: list[Item], owned: Mapping[Partition, Place]) -> dict[Partition, list[Item]]:
+    def _move(self, batch: Batch, owned: Mapping[Partition, Place]) -> dict[Partition, list[Item]]:
         """Move the positions; return, by partition, the first item that is not done and those behind it."""
+        if batch.is_done:
+            for partition, last in batch.last.items():
+                if partition in owned:
+                    self._progress.move(owned[partition], last + 1, messages=len(batch))
+                    self._holds.settle(partition)
+            _count_batch(batch)
+            return {}
+        items = batch.items
         by_partition: dict[Partition, list[Item]] = {}
         for item in items:
             by_partition.setdefault(item.partition, []).append(item)
@@ -345,6 +341,15 @@ def _build_crash_cause(crashes: int) -> Cause:
         "telemetry.errors.WorkerCrashed",
         crashes,
     )
+
+
+def _count_batch(batch: Batch) -> None:
+    dead = Counter(item.record.topic for item in batch.dead)
+    for item in batch.dead:
+        metrics.CONSUMER_DEAD_LETTERS.labels(item.cause.reason if item.cause else "").inc()
+    for topic, number in batch.count_topics().items():
+        _count(topic, "dead_lettered", dead[topic])
+        _count(topic, "handled", number - dead[topic])
 
 
 def _count_done(topic: str, items: list[Item]) -> None:

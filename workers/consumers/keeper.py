@@ -40,7 +40,7 @@ class Keeper:
         self._turn = threading.Condition()
         self._busy_since: float | None = None
         self._polling = False
-        self._closed = False
+        self._closed = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
@@ -51,9 +51,7 @@ class Keeper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._turn:
-            self._closed = True
-            self._turn.notify_all()
+        self._closed.set()
         self._thread.join()
 
     def begin(self) -> None:
@@ -83,10 +81,10 @@ class Keeper:
 
     def _run(self) -> None:
         told = False
-        with self._turn:
-            while not self._closed:
-                self._turn.wait(_INTERVAL)
-                if self._busy_since is None or self._closed:
+        # Not a wait on the condition: the end of each iteration would wake it.
+        while not self._closed.wait(_INTERVAL):
+            with self._turn:
+                if self._busy_since is None:
                     told = False
                 elif self._stopping() and not told:
                     told = True

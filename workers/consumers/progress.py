@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from consumers.batch import Batch
 from consumers.holds import Partition
 from consumers.marks import UNKNOWN, Mark, format_mark, parse_mark
 
@@ -109,19 +110,19 @@ class Progress:
                     crashes=own.crashes,
                 )
 
-    def begin(self, client: Consumer, firsts: Mapping[Partition, int]) -> None:
-        """Say in Kafka that messages of these partitions are in hand, the first at the offset given.
+    def begin(self, client: Consumer, batch: Batch) -> None:
+        """Say in Kafka that messages of ``batch``'s partitions are in hand.
 
         Needed once a partition: each later commit says it again.
         """
-        fresh = []
-        for partition, first in firsts.items():
-            place = self._places.get(partition)
-            if place is not None and not place.begun:
+        fresh = [p for p in batch.last if p in self._places and not self._places[p].begun]
+        if fresh:
+            firsts = batch.find_firsts()
+            for partition in fresh:
+                place = self._places[partition]
                 place.begun = True
-                place.position = first if place.position is None else place.position
-                fresh.append(partition)
-        self._try_commit(client, fresh)
+                place.position = firsts[partition] if place.position is None else place.position
+            self._try_commit(client, fresh)
 
     def begin_alone(self, client: Consumer, partition: Partition, offset: int) -> None:
         """Say in Kafka that the message at ``offset`` is in hand alone, and one more process has begun on it."""

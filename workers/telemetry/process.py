@@ -6,6 +6,7 @@ never in logs. Where several run beside each other without containers, TERMINATI
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -64,6 +65,7 @@ def run_process(body: Callable[[ProcessSettings], None]) -> int:
     try:
         settings = load_settings(ProcessSettings)
         configure_logging(settings.log_level, settings.log_format)
+        relax_collector()
         body(settings)
     except IotHubError as error:
         return report_failure(error)
@@ -74,6 +76,17 @@ def run_process(body: Callable[[ProcessSettings], None]) -> int:
         # While it starts: once it runs, SIGINT ends it in order.
         return EX_INTERRUPTED
     return EX_OK
+
+
+def relax_collector() -> None:
+    """Let Python's cyclic garbage collector look rarely, for a process that only passes messages on.
+
+    They hold no cycles, but each is a container or more: by default the collector runs for every second message, which
+    is a third of what reading one costs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def find_version() -> str:

@@ -107,6 +107,6 @@ def test_its_producer_reaches_the_same_kafka_and_gives_nothing_up(environment: S
     # Then
     assert {name: getattr(producer, name) for name in KafkaConfig.model_fields} == {
         name: getattr(config, name) for name in KafkaConfig.model_fields
-    }
+    } | {"properties": config.properties | {"delivery.report.only.error": True}}
     assert producer.to_librdkafka()["sasl.password"] == "hunter2"
     assert (producer.message_timeout_ms, producer.message_max_bytes) == (0, DLQ_MAX_MESSAGE_BYTES)

@@ -1,0 +1,191 @@
+"""The messages of one iteration, looked at only as closely as it takes.
+
+Where all goes well a message is never more than its payload. What a `Record` or an `Item` costs is paid for those with
+which something is wrong, or whose handler asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Self, cast
+
+import orjson
+from confluent_kafka import Message
+
+from consumers.calls import Item, build_item
+from consumers.holds import Partition
+from consumers.records import Record
+from telemetry.headers import REPLAY_GROUP
+
+_make_record = partial(tuple.__new__, Record)
+_name = itemgetter(0)
+
+
+class Batch:
+    """Some messages, in the order in which they came.
+
+    ``payloads`` are what a handler is to be given, decoded values or records, one for each message that is `live`; None
+    where each message has to be looked at by itself. ``last`` has, by partition, the offset of the last message.
+    """
+
+    def __init__(self, messages: Sequence[Message], *, decode: bool, records: bool, group: str) -> None:
+        self._messages = messages
+        self._decode = decode
+        self._group = group
+        self._items: list[Item] | None = None
+        self._known: dict[int, Item] = {}
+        self._live: list[int] | None = None
+        self.last: Mapping[Partition, int] = _find_last(messages)
+        self.payloads = self._build_payloads(records=records)
+        self.done = False
+        """Whether all that is live is done; `Item.done` tells it of a single one."""
+
+    @classmethod
+    def of(cls, items: list[Item], *, group: str) -> Self:
+        """Return a batch of messages that were looked at already: each one's payload is in its item."""
+        batch = cls((), decode=False, records=False, group=group)
+        batch._items = items
+        batch.payloads = None
+        batch.last = {item.partition: item.record.offset for item in items}
+        return batch
+
+    def __len__(self) -> int:
+        return len(self._messages) if self._items is None else len(self._items)
+
+    @property
+    def items(self) -> list[Item]:
+        """Every message as one in hand."""
+        if self._items is None:
+            self._items = [self._known.get(place) or self._make_item(place) for place in range(len(self._messages))]
+            for place, item in enumerate(self._items):
+                # Of those that were looked at each knows for itself.
+                item.done = item.done or (self.done and place not in self._known)
+        return self._items
+
+    @property
+    def dead(self) -> list[Item]:
+        """The messages that are dead letters, or are to be."""
+        return [item for item in self._known.values() if item.cause is not None]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of it is left, and that without a look at every message."""
+        return self.done and self._items is None and all(item.done for item in self._known.values())
+
+    def find_item(self, place: int) -> Item:
+        """Return the message of ``payloads[place]`` as one in hand."""
+        if self._live is not None:
+            place = self._live[place]
+        if self._items is not None:
+            return self._items[place]
+        item = self._known.get(place)
+        if item is None:
+            item = self._known[place] = self._make_item(place)
+        return item
+
+    def find_items_from(self, place: int) -> list[Item]:
+        """Return the messages of ``payloads[place:]`` as ones in hand, with what lies between them."""
+        return self.items[place if self._live is None else self._live[place] :]
+
+    def note_handled(self, count: int) -> None:
+        """Note that the messages of the first ``count`` payloads are done."""
+        for place in range(count) if self._live is None else self._live[:count]:
+            self.items[place].done = True
+
+    def find_firsts(self) -> dict[Partition, int]:
+        """Return, by partition, the offset of the first message."""
+        firsts: dict[Partition, int] = {}
+        if self._items is not None:
+            for item in self._items:
+                firsts.setdefault(item.partition, item.record.offset)
+        for message in self._messages:
+            firsts.setdefault(_place(message), cast("int", message.offset()))
+        return firsts
+
+    def select(self, partition: Partition) -> Self:
+        """Return those of one partition."""
+        return self.of([item for item in self.items if item.partition == partition], group=self._group)
+
+    def count_topics(self) -> Mapping[str, int]:
+        """Return how many messages there are of each topic."""
+        if len(self.last) == 1:
+            ((topic, _),) = self.last
+            return {topic: len(self)}
+        return Counter(cast("str", message.topic()) for message in self._messages)
+
+    def _build_payloads(self, *, records: bool) -> list[Any] | None:
+        messages = self._messages
+        headers = list(map(Message.headers, messages))
+        names = map(_name, chain.from_iterable(filter(None, headers)))
+        if REPLAY_GROUP in names:
+            return None
+        values: Iterable[Any] = map(Message.value, messages)
+        if self._decode:
+            try:
+                values = list(map(orjson.loads, values))
+            except orjson.JSONDecodeError:
+                return self._sort_out(records=records)
+        if not records:
+            return list(values)
+        times = [time for _, time in map(Message.timestamp, messages)]
+        return list(
+            map(
+                _make_record,
+                zip(
+                    values,
+                    map(Message.key, messages),
+                    [each or () for each in headers],
+                    map(Message.topic, messages),
+                    map(Message.partition, messages),
+                    map(Message.offset, messages),
+                    times,
+                    strict=True,
+                ),
+            )
+        )
+
+    def _sort_out(self, *, records: bool) -> list[Any]:
+        """Return the payloads of the messages that can be decoded; the others are dead, and not live."""
+        payloads: list[Any] = []
+        self._live = []
+        for place in range(len(self._messages)):
+            item = self._make_item(place)
+            if item.cause is None:
+                self._live.append(place)
+                payloads.append(item.record if records else item.record.value)
+            else:
+                self._known[place] = item
+        return payloads
+
+    def _make_item(self, place: int) -> Item:
+        message = self._messages[place]
+        fields = (
+            message.value(),
+            message.key(),
+            message.headers() or (),
+            message.topic(),
+            message.partition(),
+            message.offset(),
+            message.timestamp()[1],
+        )
+        return build_item(Record._make(fields), decode=self._decode, group=self._group)
+
+
+def _find_last(messages: Sequence[Message]) -> Mapping[Partition, int]:
+    topics, numbers = set(map(Message.topic, messages)), set(map(Message.partition, messages))
+    if len(topics) == len(numbers) == 1:
+        return {_place(messages[-1]): cast("int", messages[-1].offset())}
+    offsets = cast("Iterable[int]", map(Message.offset, messages))
+    if len(topics) == 1:
+        (topic,) = cast("set[str]", topics)
+        by_number = dict(zip(cast("Iterable[int]", map(Message.partition, messages)), offsets, strict=True))
+        return {(topic, number): offset for number, offset in by_number.items()}
+    return dict(zip(map(_place, messages), offsets, strict=True))
+
+
+def _place(message: Message) -> Partition:
+    return cast("Partition", (message.topic(), message.partition()))
