@@ -278,7 +278,8 @@ class TestEncoded:
         self, kafka: KafkaBroker, topic: str, config: ProducerConfig
     ) -> None:
         failures: list[DeliveryError] = []
-        with KafkaProducer(config.model_copy(update={"queue_max_messages": 50}), topic) as producer:
+        small = config.model_copy(update={"queue_max_messages": 50})
+        with KafkaProducer(small, topic, longest_wait=60) as producer:
             producer.produce_encoded(((topic, b"%d" % number, None, []) for number in range(1000)), failures.append)
         assert failures == []
         assert {message.value() for message in read_topic(kafka, topic)} == {b"%d" % number for number in range(1000)}
@@ -297,7 +298,7 @@ def test_several_threads_may_share_one(kafka: KafkaBroker, topic: str, config: P
     threads, each = 4, 2_000
     reports: list[tuple[int, int, str | None]] = []
     errors: list[BaseException] = []
-    producer = KafkaProducer(config.model_copy(update={"queue_max_messages": 500}), topic)
+    producer = KafkaProducer(config.model_copy(update={"queue_max_messages": 500}), topic, longest_wait=60)
 
     def send(thread: int) -> None:
         def note(number: int) -> Callable[[DeliveryError | None, Message], None]:

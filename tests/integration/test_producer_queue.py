@@ -70,6 +70,18 @@ def test_wait_goes_on_as_soon_as_there_is_room(frozen: tuple[KafkaBroker, KafkaP
     assert values(kafka, topic) == [b"first", b"0", b"1", b"2", b"patient"]
 
 
+def test_the_longest_wait_is_the_callers_choice() -> None:
+    config = ProducerConfig(bootstrap_servers=f"127.0.0.1:{free_port()}", queue_max_messages=ROOM)
+    producer = KafkaProducer(config, "t", longest_wait=0.2)
+    for _ in range(ROOM):
+        producer.produce(b"x")
+    started = time.monotonic()
+    with pytest.raises(QueueFull):
+        producer.produce(b"refused")
+    assert 0.2 <= time.monotonic() - started < 0.9
+    producer.purge()
+
+
 def test_raise_does_not_wait(frozen: tuple[KafkaBroker, KafkaProducer, str]) -> None:
     _, producer, _ = frozen
     started = time.monotonic()

@@ -39,7 +39,6 @@ Encoded = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 PARTITION_UA = -1
 """librdkafka's word for: the partitioner decides."""
 
-_LONGEST_WAIT = 1.0
 _POLL = 0.05
 _FLUSH = 0.1
 """Seconds of one call of confluent-kafka's flush. From 0.2 s on it serves further callbacks with an error pending."""
@@ -57,12 +56,16 @@ class KafkaProducer:
     are served during `produce`, `poll` and `flush`, on whichever thread calls them. Several threads may use one
     producer; a forked process needs its own, and any use of one made before the fork raises FatalKafkaError.
 
+    A full queue is waited for up to ``longest_wait`` seconds, where `produce` is to wait: give it more where messages
+    come by the hundred thousand from the first moment, before a connection has been made.
+
     At its end, ``with`` waits for Kafka as `flush` does, and raises DeliveryError for a failure that no callback was
     told of. Raises ConfigurationError for a setting that librdkafka refuses.
     """
 
-    def __init__(self, config: ProducerConfig, topic: str) -> None:
+    def __init__(self, config: ProducerConfig, topic: str, *, longest_wait: float = 1.0) -> None:
         self.topic = _checked(topic)
+        self._longest_wait = longest_wait
         self._fatal: str | None = None
         self._unheard: DeliveryError | None = None
         self._last_report: tuple[OnDelivery | None, _Report] = None, self._delivered
@@ -90,9 +93,9 @@ class KafkaProducer:
     ) -> bool:
         """Queue one message, and return whether it was queued.
 
-        It is False only where the queue is full and ``on_full`` is ``drop`` (which is counted). With ``wait``, up to a
-        second is given to the queue before QueueFull is raised; with ``raise`` none. ``on_delivery`` is called once for
-        each message that was queued; what it raises is logged, and disturbs nobody.
+        It is False only where the queue is full and ``on_full`` is ``drop`` (which is counted). With ``wait``, the
+        queue is given the longest wait before QueueFull is raised; with ``raise`` no time. ``on_delivery`` is called
+        once for each message that was queued; what it raises is logged, and disturbs nobody.
 
         Raises TypeError or ValueError, which names the part, for a value that JSON can't hold; DeliveryError for a
         message that Kafka would never take (too large); FatalKafkaError once the client can't go on.
@@ -217,7 +220,7 @@ class KafkaProducer:
         """Wait a moment before ``deadline``, else a second from now, and return that. Raises QueueFull behind it."""
         now = time.monotonic()
         if deadline is None:
-            deadline = now + _LONGEST_WAIT
+            deadline = now + self._longest_wait
         if now >= deadline:
             self.poll(0)
             raise QueueFull(f"the producer's queue is full, Kafka takes messages too slowly; {self._room}") from None
