@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 
 from consumers.batch import Batch
 from consumers.calls import Outcome, blame
@@ -59,12 +58,11 @@ class AtLeastOnce:
         """Queue what ``outcome`` asks for: it goes out while the next messages are handled."""
         self._sent.append(outcome)
         messages = self._destinations.build_messages(outcome, datetime.now(UTC))
-        first = next(messages, None)
-        if first is None:
+        if not messages:
             return
         fail = partial(self._fail, id(outcome))
         try:
-            self._get_producer(first.topic).produce_encoded(chain((first,), messages), fail)
+            self._get_producer(messages[0][0]).produce_encoded(messages, fail)
         except FatalKafkaError as error:
             fail(DeliveryError(str(error), code="_FATAL", fatal=True))
         except QueueFull as error:

@@ -13,7 +13,6 @@ Pure: nothing here knows Kafka. In goes a list of `Item`, out come `Outcome`s; w
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -21,15 +20,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from consumers.async_handlers import AsyncHandler, adapt
+from consumers.async_handlers import adapt
 from consumers.handlers import check_methods
 from consumers.records import Outgoing, Record, Reject, RetryLater
+from consumers.results import sort_results
 from telemetry import metrics
-from telemetry.codec import decode_json, encode_json
+from telemetry.codec import decode_json
 from telemetry.dead_letters import Cause
 from telemetry.errors import InvalidTelemetry, QueueFull
-from telemetry.headers import REPLAY_HEADERS, check_header_names, is_for_another_group
-from telemetry.names import check_topic_name
+from telemetry.headers import is_for_another_group
 
 if TYPE_CHECKING:
     from consumers.batch import Batch
@@ -117,7 +116,6 @@ class HandlerCalls:
         check_methods(handler, type(handler).__name__)
         handler = adapt(handler)
         self._handle = handler.handle
-        self._async = handler if isinstance(handler, AsyncHandler) else None
         self._records = bool(getattr(handler, "wants_records", False))
         self._batch = batch
         self._max_attempts = max_attempts
@@ -133,9 +131,6 @@ class HandlerCalls:
         Items that have a cause already (they could not be decoded) are passed through and not handed over; those that
         were done in an earlier try, or are skipped, are left out. With ``isolate`` a batch handler gets lists of one.
         """
-        if self._async is not None:
-            # Before anything is handed over: it would fail, and each message would be blamed for it.
-            self._async.check_thread()
         undone = [item for item in items if not item.done]
         live = _find_live(undone)
         if len(live) != len(undone):
@@ -292,7 +287,7 @@ class HandlerCalls:
     def _call_with(self, payload: object, size: int) -> tuple[list[Outgoing], list[Reject]]:
         started = monotonic()
         try:
-            return _sort_results(self._handle(payload))
+            return sort_results(self._handle(payload))
         except BaseExceptionGroup as group:
             error = _choose(group)
             raise error from error.__cause__
@@ -372,62 +367,6 @@ def _tame(error: BaseException) -> Exception:
         return RuntimeError(f"the handler called sys.exit({error.code!r})")
     # asyncio's CancelledError, or the panic of a library written in Rust.
     return RuntimeError(f"the handler raised {_sentence(error)}")
-
-
-def _sort_results(result: Any) -> tuple[list[Outgoing], list[Reject]]:
-    if result is None:
-        return [], []
-    outgoing: list[Outgoing] = []
-    rejects: list[Reject] = []
-    if inspect.iscoroutine(result):
-        result.close()
-        raise TypeError("handle() returned a coroutine that nobody awaits: declare it with 'async def'")
-    parts = (result,) if isinstance(result, Outgoing | Reject | RetryLater) else result
-    if not isinstance(parts, Iterable) or isinstance(parts, str | bytes | dict):
-        raise TypeError(f"handle() returns nothing, Outgoing, Reject, or several of these, not {type(result).__name__}")
-    for part in parts:
-        if isinstance(part, Outgoing):
-            outgoing.append(_encode(part))
-        elif isinstance(part, Reject):
-            rejects.append(part)
-        elif isinstance(part, RetryLater):
-            raise part
-        else:
-            raise TypeError(f"handle() gives Outgoing, Reject or RetryLater, not {type(part).__name__}")
-    return outgoing, rejects
-
-
-def _encode(part: Outgoing) -> Outgoing:
-    """Return ``part`` in bytes. Here, so that what Kafka can't take is the handler's failure and nobody else's.
-
-    The marks of a replay stay behind: copied from the input, they would make every group of the output skip it.
-    """
-    topic, value, key, headers = part
-    if topic is not None:
-        check_topic_name(topic)
-    if isinstance(headers, dict):
-        raise TypeError("Outgoing's headers are pairs of name and value, as a list")
-    check_header_names(headers)
-    return Outgoing(
-        topic,
-        value if value is None or isinstance(value, bytes) else encode_json(value),
-        key if key is None or type(key) is bytes else _to_bytes(key, "key"),
-        [
-            (name, content if type(content) is bytes else _to_bytes(content, "header", name))
-            for name, content in headers
-            if name not in REPLAY_HEADERS
-        ],
-    )
-
-
-def _to_bytes(content: object, what: str, name: str = "") -> bytes | None:
-    if content is None or isinstance(content, bytes):
-        return content
-    if isinstance(content, str):
-        return content.encode()
-    raise TypeError(
-        f"Outgoing's {f'{what} {name!r}' if name else what} is a string or bytes, not {type(content).__name__}"
-    )
 
 
 def _reject_cause(reject: Reject, attempts: int) -> Cause:

@@ -5,30 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, cast
 
 from confluent_kafka import TopicPartition
 
 from consumers.batch import Batch
 from consumers.calls import Item, Outcome
 from consumers.holds import Partition
+from producers.kafka_producer import Encoded
 from telemetry.dead_letters import build_dead_letter
 from telemetry.errors import HandlerError
 
 NEVER = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD"})
 """librdkafka's names of errors that the same message meets each time."""
-
-
-class Sent(NamedTuple):
-    """A message on its way to Kafka, in bytes."""
-
-    topic: str
-    value: bytes | None
-    key: bytes | None
-    headers: list[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +31,23 @@ class Destinations:
     output_topic: str | None
     dlq_topic: str | None
 
-    def build_messages(self, outcome: Outcome, at: datetime) -> Iterator[Sent]:
-        """Yield what ``outcome`` asks for, dead letters last.
+    def build_messages(self, outcome: Outcome, at: datetime) -> list[Encoded]:
+        """Return what ``outcome`` asks for, dead letters last.
 
         Raises HandlerError where something has nowhere to go: to skip it would be to lose it.
         """
-        for topic, value, key, headers in outcome.outgoing:
-            target = topic or self.output_topic
-            if target is None:
-                raise HandlerError(
-                    "OutputTopicMissing",
-                    "the handler gave a message without a topic, and no output topic is set: set CONSUMER_OUTPUT_TOPIC",
-                )
-            yield Sent(target, value, key, headers)  # type: ignore[arg-type]  # calls.py has made bytes of them
-        for item in outcome.items:
-            if item.cause is not None:
-                yield self._build_dead_letter(item, at)
+        default = self.output_topic
+        # calls.py has made bytes of them.
+        messages = [(topic or default, value, key, headers) for topic, value, key, headers in outcome.outgoing]
+        if default is None and any(topic is None for topic, *_ in messages):
+            raise HandlerError(
+                "OutputTopicMissing",
+                "the handler gave a message without a topic, and no output topic is set: set CONSUMER_OUTPUT_TOPIC",
+            )
+        letters = [self._build_dead_letter(item, at) for item in outcome.items if item.cause is not None]
+        return cast("list[Encoded]", messages) + letters
 
-    def _build_dead_letter(self, item: Item, at: datetime) -> Sent:
+    def _build_dead_letter(self, item: Item, at: datetime) -> Encoded:
         record, cause = item.record, item.cause
         assert cause is not None  # noqa: S101  # what the caller asks for
         if self.dlq_topic is None:
@@ -75,7 +66,7 @@ class Destinations:
             partition=record.partition,
             offset=record.offset,
         )
-        return Sent(self.dlq_topic, letter.value, record.key, letter.headers)
+        return self.dlq_topic, letter.value, record.key, letter.headers
 
 
 class Delivery(Protocol):

@@ -30,8 +30,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from consumers.batch import Batch
 from consumers.calls import Item, Outcome, blame
 from consumers.config import ConsumerConfig
-from consumers.delivery import NEVER, Destinations, OffsetCommit, Sent
+from consumers.delivery import NEVER, Destinations, OffsetCommit
 from consumers.holds import Partition
+from producers.kafka_producer import Encoded
 from telemetry.errors import DeliveryError, FatalKafkaError, HandlerError, TransactionUnknown
 from telemetry.kafka_config import explain_refusal
 
@@ -159,7 +160,7 @@ class ExactlyOnce:
             else:
                 return
 
-    def _produce(self, producer: Producer, message: Sent, outcome: int) -> None:
+    def _produce(self, producer: Producer, message: Encoded, outcome: int) -> None:
         topic, value, key, headers = message
         failed = partial(self._note_failure, outcome)
         while True:

@@ -37,7 +37,9 @@ class TelemetryValidator:
             else:
                 partition = record.topic, record.partition
                 place = places.get(partition) or places.setdefault(partition, _build_place(*partition))
-                yield Outgoing(None, value, device, [*record.headers, *place, (h.RAW_OFFSET, b"%d" % record.offset)])
+                yield Outgoing(
+                    None, value, device.encode(), [*record.headers, *place, (h.RAW_OFFSET, b"%d" % record.offset)]
+                )
 
 
 def _build_place(topic: str, partition: int) -> Headers:

@@ -19,7 +19,7 @@ from producers.config import ProducerConfig
 from telemetry import metrics
 from telemetry.health import HealthServer
 from telemetry.kafka_config import find_unknown_variables
-from telemetry.process import ProcessSettings, find_version, run_process
+from telemetry.process import ProcessSettings, find_version, relax_collector, run_process
 from telemetry.settings import load_settings
 
 _WAIT_FOR_KAFKA = 15.0
@@ -71,6 +71,7 @@ def _consume(process: ProcessSettings, config: ConsumerConfig, settings: WorkerS
     signal.signal(signal.SIGTERM, consumer.stop)
     signal.signal(signal.SIGINT, consumer.stop)
     metrics.BUILD_INFO.labels(find_version(), "worker").set(1)
+    relax_collector()
     checks = {"loop": consumer.find_liveness_problem}, {"group": consumer.find_readiness_problem}
     with HealthServer(process.http_port, live=checks[0], ready=checks[1]):
         try:

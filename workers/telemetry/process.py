@@ -65,7 +65,6 @@ def run_process(body: Callable[[ProcessSettings], None]) -> int:
     try:
         settings = load_settings(ProcessSettings)
         configure_logging(settings.log_level, settings.log_format)
-        relax_collector()
         body(settings)
     except IotHubError as error:
         return report_failure(error)

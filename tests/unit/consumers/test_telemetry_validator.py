@@ -34,7 +34,7 @@ def test_a_valid_message_is_handed_on_in_its_normal_form_keyed_by_device() -> No
     [outgoing] = handle(record(READING, headers))
     # Then the clean one goes to the output topic, with the raw one's headers and its place
     assert isinstance(outgoing, Outgoing)
-    assert (outgoing.topic, outgoing.key) == (None, "DEV-01")
+    assert (outgoing.topic, outgoing.key) == (None, b"DEV-01")
     assert json.loads(outgoing.value) == json.loads(READING) | {"ts": "2026-02-20T22:45:00Z"}
     assert list(outgoing.headers) == [
         *headers,
@@ -47,7 +47,7 @@ def test_a_valid_message_is_handed_on_in_its_normal_form_keyed_by_device() -> No
 def test_the_header_names_the_device_where_the_message_does_not() -> None:
     [outgoing] = handle(record(ANONYMOUS, [("device", b"DEV-09")]))
     assert isinstance(outgoing, Outgoing)
-    assert outgoing.key == "DEV-09"
+    assert outgoing.key == b"DEV-09"
     assert json.loads(outgoing.value)["device"] == "DEV-09"
 
 
