@@ -25,6 +25,7 @@ from benchmarks.rows import Reading
 DAMAGED = 0.01
 _LOOK_SECONDS = 0.1
 _STUCK_SECONDS = 60.0
+_LONGEST_SECONDS = 300.0
 _BETWEEN_LOOKS = 100_000
 """More than the fastest writes from one look to the next: the topic must not be over before a run is."""
 
@@ -136,7 +137,8 @@ def _watch(bench: Bench, child: Child, topics: Sequence[str], warmup: int, messa
     started: tuple[int, float, float] | None = None
     memory = 0.0
     before, moved = 0, time.monotonic()
-    while True:
+    deadline = moved + _LONGEST_SECONDS
+    while time.monotonic() < deadline:
         child.check()
         written = sum(bench.kafka.count_messages(topics).values())
         now, cpu = time.monotonic(), child.measure_cpu()
@@ -152,3 +154,4 @@ def _watch(bench: Bench, child: Child, topics: Sequence[str], warmup: int, messa
             if written >= started[0] + messages:
                 return Run(Reading(written - started[0], now - started[1], cpu - started[2]), memory)
         time.sleep(_LOOK_SECONDS)
+    raise BenchmarkFailed(f"{child.name} wrote only {before} records in {_LONGEST_SECONDS:.0f} s")

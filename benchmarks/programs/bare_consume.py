@@ -7,6 +7,7 @@ from confluent_kafka import Consumer
 
 from benchmarks.programs.task import hand_in, read_task
 from consumers.config import ConsumerConfig
+from telemetry.process import relax_collector
 
 BATCH = 500
 
@@ -14,6 +15,7 @@ BATCH = 500
 def main() -> None:
     """Count every message of the topic."""
     task = read_task()
+    relax_collector()  # as every worker does
     # Our own properties: it is the loop that is compared, not how well librdkafka's defaults suit it.
     config = ConsumerConfig(bootstrap_servers=task.bootstrap_servers, group_id=task.group)
     consumer = Consumer(config.to_librdkafka() | {"enable.auto.offset.store": True})

@@ -10,11 +10,13 @@ from confluent_kafka import KafkaError, Message, Producer
 from benchmarks.messages import build_pool
 from benchmarks.programs.task import hand_in, read_task
 from producers.config import ProducerConfig
+from telemetry.process import relax_collector
 
 
 def main() -> None:
     """Send as many messages as are measured, and count their deliveries."""
     task = read_task()
+    relax_collector()  # as every worker does
     watch = task.make_stopwatch()
 
     def delivered(error: KafkaError | None, message: Message) -> None:
