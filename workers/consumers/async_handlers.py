@@ -11,9 +11,8 @@ import asyncio
 import inspect
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-
-from telemetry.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from consumers.calls import Handler
@@ -60,31 +59,21 @@ class AsyncHandler:
         finally:
             self._end()
 
-    def check_thread(self) -> None:
-        """Raise ConfigurationError where a loop runs on this thread already: it can't wait for another one."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        raise ConfigurationError(
-            "an event loop runs on this thread, and the handler's own can't run inside it: "
-            "start the consumer on another thread, as await asyncio.to_thread(consumer.start) does"
-        )
-
     def _run(self, name: str, *arguments: Any) -> Any:
         method = getattr(self._handler, name, None)
         if method is None:
             return None
         if self._runner is None:
-            self._runner = asyncio.Runner()
+            # With a factory it leaves the thread's own loop, which a notebook has, as it is.
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
             # A consumer that adapted its handler itself has nobody who calls close().
             weakref.finalize(self, self._runner.get_loop().close)
-        return self._runner.run(_call(method, *arguments))
+        return _run_aside(self._runner.run, _call(method, *arguments))
 
     def _end(self) -> None:
         runner, self._runner = self._runner, None
         if runner is not None:
-            runner.close()
+            _run_aside(runner.close)
 
 
 async def _call(method: Callable[..., Any], *arguments: Any) -> Any:
@@ -103,3 +92,13 @@ def _is_async(method: object) -> bool:
         inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
         for each in (method, getattr(method, "__call__", None))  # noqa: B004  # it is looked at, not asked for
     )
+
+
+def _run_aside(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call ``function``, which runs a loop, where none runs: on another thread in a notebook, say, that has its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return function(*arguments)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *arguments).result()

@@ -15,7 +15,6 @@ import pytest
 
 from consumers.async_handlers import AsyncHandler, adapt
 from consumers.records import Outgoing, Reject
-from telemetry.errors import ConfigurationError
 from unit.consumers.calling import items, run
 
 
@@ -271,18 +270,30 @@ class TestTheLoop:
         assert len(inner.loops) == 3
         assert len(set(inner.loops)) == 1
 
-    async def test_inside_a_running_loop_nobody_is_blamed_but_the_caller(self) -> None:
-        # Given a consumer that is started in a coroutine, where it would stop everything
-        messages = items(0, 0)
-        # Then it says so, and no message counts as failed
-        with pytest.raises(ConfigurationError, match=r"an event loop runs on this thread.*asyncio.to_thread"):
-            run(Whole(), messages)
-        assert [(item.attempts, item.cause) for item in messages] == [(0, None), (0, None)]
-        # And on a thread of its own it works
-        handler = adapt(Whole())
-        [outcome] = await asyncio.to_thread(run, handler, items(0), batch=False)
-        assert outcome.retry is None
-        await asyncio.to_thread(handler.close)  # type: ignore[attr-defined]
+    async def test_where_a_loop_runs_already_it_runs_beside_it(self) -> None:
+        """As in a notebook: a consumer that is started there blocks it, and works."""
+        # Given a coroutine that starts everything
+        inner = Whole()
+        handler: Any = adapt(inner)
+        # When
+        handler.setup()
+        outcomes = run(handler, items(0, 0), batch=False)
+        handler.close()
+        # Then
+        assert [outgoing.value for outcome in outcomes for outgoing in outcome.outgoing] == [b"0", b"1"]
+        [loop] = set(inner.loops)
+        assert loop is not asyncio.get_running_loop()
+        assert loop.is_closed()
+
+    async def test_and_fails_there_as_anywhere(self) -> None:
+        class Handler:
+            async def handle(self, payload: int) -> None:
+                raise KeyError(payload)
+
+        messages = items(0)
+        run(Handler(), messages, batch=False, max_attempts=1)
+        assert messages[0].cause is not None
+        assert messages[0].cause.message == "KeyError: 0"
 
 
 class TestFailures:
