@@ -64,11 +64,22 @@ class Item:
     """Whether it is none of this group's business: a replay for another one. It is done from the start."""
     traced: bool = False
     """Whether the log has the traceback of its failure: further tries would only say the same again."""
+    decoded: bool = False
+    """Whether the record's value is what JSON decoding made of ``raw``."""
+    handed: bool = False
+    """Whether a handler has had it, and may have changed its value."""
 
     @property
     def partition(self) -> tuple[str, int]:
         """Topic and partition."""
         return (self.record.topic, self.record.partition)
+
+    def hand_out(self) -> Record:
+        """Return the record for a handler, each time as it came: what it does to a value must not fail its next try."""
+        if self.handed and self.decoded and self.raw is not None:
+            self.record = self.record._replace(value=decode_json(self.raw))
+        self.handed = True
+        return self.record
 
 
 def build_item(record: Record, *, decode: bool, group: str) -> Item:
@@ -79,12 +90,13 @@ def build_item(record: Record, *, decode: bool, group: str) -> Item:
     raw = record.value
     skipped = is_for_another_group(record.headers, group)
     cause = None
-    if decode and raw is not None and not skipped:
+    decoded = decode and raw is not None and not skipped
+    if decoded:
         try:
             record = record._replace(value=decode_json(raw))
         except InvalidTelemetry as error:
             cause = Cause(error.reason, str(error), "decode", "telemetry.errors.InvalidTelemetry")
-    return Item(record, raw, cause=cause, done=skipped, skipped=skipped)
+    return Item(record, raw, cause=cause, done=skipped, skipped=skipped, decoded=decoded)
 
 
 @dataclass(slots=True, eq=False)
@@ -275,14 +287,9 @@ class HandlerCalls:
         """Hand ``items`` over, unless that is how they have ``failed`` just now."""
         if failed is not None:
             raise failed
-        payload: object
-        if not self._batch:
-            payload = items[0].record if self._records else items[0].record.value
-        elif self._records:
-            payload = [item.record for item in items]
-        else:
-            payload = [item.record.value for item in items]
-        return self._call_with(payload, len(items))
+        records = [item.hand_out() for item in items]
+        payloads: Sequence[object] = records if self._records else [record.value for record in records]
+        return self._call_with(payloads if self._batch else payloads[0], len(items))
 
     def _call_with(self, payload: object, size: int) -> tuple[list[Outgoing], list[Reject]]:
         started = monotonic()

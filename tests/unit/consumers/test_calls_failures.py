@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from structlog.typing import EventDict
 
-from consumers.calls import HandlerCalls, Item, blame
-from consumers.records import Outgoing, Reject, RetryLater
+from consumers.calls import HandlerCalls, Item, blame, build_item
+from consumers.records import Outgoing, Record, Reject, RetryLater
 from telemetry.dead_letters import Cause
 from unit.consumers.calling import Recorder, items, offsets, raising, reasons, run
 from unit.consumers.pipeline import REFUSAL, make_item
@@ -215,6 +215,42 @@ class TestItsOwnFailures:
         run(Recorder(lambda _: Reject("r", "m")), messages)
         assert item.cause is not None
         assert item.cause.attempts == 2
+
+
+class TestTriedAgain:
+    """A message is handed over each time as it came, whatever its handler did to it the time before."""
+
+    @pytest.mark.parametrize("records", [False, True])
+    @pytest.mark.parametrize("batch", [False, True])
+    def test_what_a_handler_does_to_a_value_does_not_fail_its_next_try(self, batch: bool, records: bool) -> None:
+        # Given a handler that takes something out of each message, and can't do one of them
+        class Handler:
+            wants_records = records
+
+            def handle(self, payload: Any) -> Any:
+                for one in payload if batch else [payload]:
+                    value = one.value if records else one
+                    if value.pop("name") == "bad":
+                        raise ValueError("bad")
+
+        messages = [build(0, b'{"name":"good"}'), build(1, b'{"name":"bad"}'), build(2, b'{"name":"good"}')]
+        # When all are handed over until they are done or dead
+        for _ in range(3):
+            for outcome in run(Handler(), messages, batch=batch, isolate=any(item.attempts for item in messages)):
+                for item in outcome.items:
+                    item.done = outcome.retry is None
+        # Then the good ones are done, and the bad one is dead of what was wrong with it
+        assert [item.done for item in messages] == [True, True, True]
+        assert [item.cause and item.cause.message for item in messages] == [None, "ValueError: bad", None]
+
+    def test_nor_does_it_change_the_dead_letter(self) -> None:
+        message = build(0, b'{"name":"bad"}')
+        run(Recorder(lambda value: value.clear() or 1 / 0), [message], batch=False, max_attempts=1)
+        assert message.raw == b'{"name":"bad"}'
+
+
+def build(offset: int, raw: bytes) -> Item:
+    return build_item(Record(raw, None, (), "t", 0, offset, 0), decode=True, group="g")
 
 
 class TestRaisedReject:
