@@ -154,7 +154,8 @@ class HandlerCalls:
 
     def run_batch(self, batch: Batch, *, isolate: bool = False) -> Iterator[Outcome]:
         """Yield the outcomes of ``batch``, as `run` does; a message is looked at by itself where something is wrong."""
-        if batch.payloads is None or isolate:
+        # One message in a batch is one alone: it is not to be found among others.
+        if batch.payloads is None or isolate or (self._batch and len(batch.payloads) == 1):
             yield from self.run(batch.items, isolate=isolate)
             return
         if batch.dead:
