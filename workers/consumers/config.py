@@ -54,7 +54,7 @@ class ConsumerConfig(KafkaConfig):
             "fetch.message.max.bytes": _MEBIBYTE,
             # A fetch has to hold the largest message of the largest topic, the dead letters.
             "receive.message.max.bytes": DLQ_MAX_MESSAGE_BYTES + 100 * _MEBIBYTE,
-            "queued.max.messages.kbytes": 32 * 1024,
+            "queued.max.messages.kbytes": 8 * 1024,
             "fetch.queue.backoff.ms": 20,
         }
         if self.group_protocol == "classic":

@@ -107,6 +107,7 @@ class KafkaConsumer:
                 member.join(keeper)
                 while not self._stopping:
                     self._beat()
+                    member.note_lag()
                     batch, isolate = self._next_batch(member)
                     if batch:
                         self._work_through(member, batch, isolate=isolate)

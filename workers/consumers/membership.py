@@ -19,6 +19,7 @@ from consumers.delivery import Delivery
 from consumers.holds import Holds, Partition
 from consumers.inbox import Inbox
 from consumers.keeper import Keeper
+from consumers.lag import Lag
 from consumers.progress import Progress, to_partitions
 from telemetry.kafka_config import explain_refusal
 
@@ -52,6 +53,7 @@ class Membership:
         self.holds = holds
         self.inbox = inbox
         self._delivery = delivery
+        self._lag = Lag(config.group_id)
         self._settled = False
         self._paused = False
         self._kept_out: set[Partition] = set()
@@ -110,6 +112,10 @@ class Membership:
         """Note the generation: while an iteration is under way, only the keeper may ask the client for it."""
         if self._delivery.by_partition:
             self._metadata = self.client.consumer_group_metadata()
+
+    def note_lag(self) -> None:
+        """Bring the metric of our lag up to date, where it is time to."""
+        self._lag.note(self.client, self.progress.places, self._kept_out)
 
     def keep_out(self, partition: Partition) -> None:
         """Let no messages of ``partition`` in until `let_in`."""
@@ -181,6 +187,7 @@ class Membership:
             client.resume(partitions)
         gone = to_partitions(partitions)
         self.progress.forget(gone)
+        self._lag.forget(gone)
         self.inbox.drop(gone)
         self._delivery.drop(sorted(gone))
         self._kept_out -= gone

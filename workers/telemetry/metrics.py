@@ -27,6 +27,11 @@ REGISTRY.register(CONSUMER_CALLS)
 CONSUMER_DEAD_LETTERS = Counter(
     "iothub_consumer_dead_letters_total", "Messages put on the dead-letter topic, by reason.", ["reason"]
 )
+CONSUMER_LAG = Gauge(
+    "kafka_consumergroup_lag",
+    "Messages of a partition that its consumer is not done with, looked at every few seconds.",
+    ["consumergroup", "topic", "partition"],
+)
 CONSUMER_HELD_PARTITIONS = Gauge(
     "iothub_consumer_held_partitions", "Partitions that wait to try a message again; nothing of theirs is skipped."
 )

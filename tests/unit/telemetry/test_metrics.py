@@ -17,6 +17,7 @@ NAMES: dict[str, tuple[type[MetricWrapperBase], tuple[str, ...]]] = {
     "iothub_consumer_messages_total": (Counter, ("topic", "outcome")),
     "iothub_consumer_dead_letters_total": (Counter, ("reason",)),
     "iothub_consumer_held_partitions": (Gauge, ()),
+    "kafka_consumergroup_lag": (Gauge, ("consumergroup", "topic", "partition")),
     "iothub_ingestion_messages_total": (Counter, ("source", "outcome")),
     "iothub_ingestion_ack_seconds": (Histogram, ("source",)),
     "iothub_ingestion_in_flight": (Gauge, ("source",)),
