@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.marks import Mark, parse_mark
+from consumers.marks import Mark
 from integration_helpers import OurProcess, committed, committed_marks, headers_of, read_topic, send
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
@@ -152,8 +152,3 @@ def test_failed_tries_are_counted_over_restarts(kafka: KafkaBroker, topic: str, 
     (letter,) = read_topic(kafka, dlq)
     assert (headers_of(letter)["dlq.reason"], headers_of(letter)["dlq.attempts"]) == ("handler_failed", "3")
     assert fragile.count(1) == 3
-
-
-def test_a_text_of_somebody_else_beside_the_offset_is_no_mark() -> None:
-    for text in ("", "x", "{}", "[1]", '{"iothub":2,"hand":5}', '{"iothub":1,"hand":"5"}', '{"iothub":1,"hand":-2}'):
-        assert parse_mark(text) == Mark()

@@ -6,10 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from consumers.records import Outgoing, Record, Reject
 from consumers.telemetry_validator import TelemetryValidator
+from fuzz.oracle import check_record
 from telemetry.names import MAX_MESSAGE_BYTES
+from telemetry.schema import names
+from unit.telemetry.documents import devices, message_texts, mutated
 
 READING = b'{"schema_version":1,"device":"DEV-01","metrics":{"humidity":20,"temperature":20},"ts":"2026-02-20 22:45"}'
 ANONYMOUS = READING.replace(b'"device":"DEV-01",', b"")
@@ -105,3 +110,32 @@ def test_the_largest_normal_form_that_fits_is_handed_on() -> None:
     [outgoing] = handle(record(value))
     assert isinstance(outgoing, Outgoing)
     assert MAX_MESSAGE_BYTES - 8 <= len(outgoing.value) <= MAX_MESSAGE_BYTES
+
+
+@given(
+    mutated() | st.binary(max_size=64) | message_texts().map(lambda message: message.text.encode()), st.none() | devices
+)
+@example(READING[:-1] + b',"x":' + b"[" * 63 + b"]" * 63 + b"}", None)
+@example(READING[:-1] + b',"x":"' + b"[" * 200 + b'"}', "DEV-01")
+@example(READING[:-1] + b',"extra":{"ts":1},"ts2":"\\u003a"}', None)
+def test_any_bytes_are_a_message_or_have_a_reason(value: bytes, device: str | None) -> None:
+    check_record(value, device)
+
+
+def test_ten_megabytes_and_ten_thousand_levels_have_a_reason_too() -> None:
+    for value in (b"[" * 10_000_000, b'{"a":' * 10_000, b'"' + b"\\" * 10_000_000, READING * 90_000, b"9" * 10_000_000):
+        check_record(value, None)
+
+
+def test_names_that_nobody_uses_twice_do_not_fill_the_memory() -> None:
+    # Given a device that makes up a new name for each metric
+    for number in range(60):
+        metrics = {f"{number}-{place}": 1 for place in range(256)}
+        [outgoing] = handle(record(json.dumps(json.loads(READING) | {"metrics": metrics}).encode()))
+        assert isinstance(outgoing, Outgoing)
+    # Then what is remembered is bounded, and a name with a colon is never taken for one without
+    assert len(names._plain) <= names._MOST_REMEMBERED
+    for text in ('{"a:":1,"a:":1}', '{"a:":1,"a":1,"a":1}'):
+        [reject] = handle(record(READING.replace(b'{"humidity":20,"temperature":20}', text.encode())))
+        assert isinstance(reject, Reject)
+        assert reject.reason == "duplicate_key"
