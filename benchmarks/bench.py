@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 from confluent_kafka import KafkaException
@@ -96,6 +98,7 @@ def run_benchmarks(benchmarks: Mapping[str, Measure], options: Options) -> int:
     """
     rows: list[Row] = []
     failed: dict[str, str] = {}
+    signal.signal(signal.SIGTERM, _end)
     try:
         with _surroundings(options) as (kafka, folder):
             for name, measure in benchmarks.items():
@@ -117,6 +120,11 @@ def run_benchmarks(benchmarks: Mapping[str, Measure], options: Options) -> int:
     for name, why in failed.items():
         print(f"{name} could not be measured: {why.splitlines()[0]}")
     return 1 if failed else 0
+
+
+def _end(number: int, _: object) -> NoReturn:
+    """Leave every ``with`` block: what was started ends, and the Kafka's data goes."""
+    sys.exit(128 + number)
 
 
 @contextmanager

@@ -72,6 +72,8 @@ def _measure(random: Random) -> dict[str, float | bool]:
         "current": round(random.uniform(0, 9), 3),
         "battery": round(random.uniform(2.9, 3.3), 3),
         "signal_strength": -random.randrange(40, 95),
+        "vibration": round(random.uniform(0.1, 0.9), 3),
+        "frequency": round(random.uniform(49.9, 50.1), 2),
         "door_open": random.random() < 0.1,
     }
 
