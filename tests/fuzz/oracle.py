@@ -31,7 +31,7 @@ def check_record(value: bytes, device: str | None) -> None:
     assert again.encode() == clean
     decode_strict_json(clean)
     if isinstance(outcome, Outgoing):
-        assert (outcome.key, outcome.value) == (verdict.device, clean)
+        assert (outcome.key, outcome.value) == (verdict.device.encode(), clean)
     else:
         assert outcome.reason == "too_large"
 

@@ -9,7 +9,7 @@ from consumers.records import Outgoing, Record, Reject
 from consumers.worker import run_worker
 from telemetry import headers as h
 from telemetry.errors import InvalidTelemetry
-from telemetry.headers import Headers
+from telemetry.headers import Headers, get_header
 from telemetry.names import MAX_MESSAGE_BYTES, TOPIC_CLEAN, TOPIC_DLQ, TOPIC_RAW
 from telemetry.schema import parse_telemetry
 
@@ -28,34 +28,34 @@ class TelemetryValidator:
         """Yield, for one record or a batch, the clean message or the reject of each."""
         places: dict[tuple[str, int], Headers] = {}
         for index, record in enumerate(payload if isinstance(payload, list) else [payload]):
+            value, _, headers, topic, partition, offset, _ = record
             try:
-                device, value = _normalise(record)
+                device, clean = _normalise(value, get_header(headers, h.DEVICE))
             except InvalidTelemetry as error:
                 reject = Reject(error.reason, str(error), index, stage="validate")
                 reject.__cause__ = error
                 yield reject
             else:
-                partition = record.topic, record.partition
-                place = places.get(partition) or places.setdefault(partition, _build_place(*partition))
-                yield Outgoing(
-                    None, value, device.encode(), [*record.headers, *place, (h.RAW_OFFSET, b"%d" % record.offset)]
-                )
+                place = places.get((topic, partition))
+                if place is None:
+                    place = places[topic, partition] = _build_place(topic, partition)
+                yield Outgoing(None, clean, device.encode(), [*headers, *place, (h.RAW_OFFSET, b"%d" % offset)])
 
 
 def _build_place(topic: str, partition: int) -> Headers:
     return (h.RAW_TOPIC, topic.encode()), (h.RAW_PARTITION, b"%d" % partition)
 
 
-def _normalise(record: Record) -> tuple[str, bytes]:
-    """Return the device and the clean value of a raw record."""
-    message = parse_telemetry(record.value, record.header(h.DEVICE))
-    value = message.encode()
+def _normalise(value: bytes | None, device: str | None) -> tuple[str, bytes]:
+    """Return the device and the clean value of a raw record whose header names ``device``."""
+    message = parse_telemetry(value, device)
+    clean = message.encode()
     # 1e15 becomes 1000000000000000.0: what fitted into the raw topic may not fit into the clean one.
-    if len(value) > MAX_MESSAGE_BYTES:
+    if len(clean) > MAX_MESSAGE_BYTES:
         raise InvalidTelemetry(
-            "too_large", f"in its normal form the message has {len(value)} bytes, more than {MAX_MESSAGE_BYTES}"
+            "too_large", f"in its normal form the message has {len(clean)} bytes, more than {MAX_MESSAGE_BYTES}"
         )
-    return message.device, value
+    return message.device, clean
 
 
 if __name__ == "__main__":

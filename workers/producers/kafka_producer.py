@@ -13,7 +13,6 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Literal, NoReturn, Self
 
@@ -25,6 +24,7 @@ from telemetry import metrics
 from telemetry.codec import encode_json
 from telemetry.errors import ConfigurationError, DeliveryError, FatalKafkaError, QueueFull
 from telemetry.headers import check_header_names
+from telemetry.kafka_config import explain_refusal
 from telemetry.names import check_topic_name
 
 OnDelivery = Callable[[DeliveryError | None, Message], None]
@@ -77,7 +77,7 @@ class KafkaProducer:
         try:
             self._producer = Producer(properties)
         except KafkaException as error:
-            raise ConfigurationError(f"KAFKA_PROPERTIES: {error.args[0].str()}") from error
+            raise explain_refusal(config, error.args[0].str()) from error
         self._send = self._producer.produce
         _alive.add(self)
 
@@ -140,7 +140,11 @@ class KafkaProducer:
         if self._fatal is not None:
             raise FatalKafkaError(self._fatal)
         produce = self._producer.produce
-        report = partial(self._tell_failure, on_failure)
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                on_failure(self._failed(error, message))
+
         for topic, value, key, headers in messages:
             deadline: float | None = None
             while True:
@@ -244,12 +248,6 @@ class KafkaProducer:
                 log.exception("delivery callback failed", topic=message.topic(), key=_shown(message.key()))
 
         return report
-
-    def _tell_failure(
-        self, on_failure: Callable[[DeliveryError], None], error: KafkaError | None, message: Message
-    ) -> None:
-        if error is not None:
-            on_failure(self._failed(error, message))
 
     def _failed(self, error: KafkaError, message: Message) -> DeliveryError:
         metrics.PRODUCER_FAILURES.labels(error.name()).inc()

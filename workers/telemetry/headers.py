@@ -55,7 +55,10 @@ def get_header(headers: Headers | None, name: str) -> str | None:
     """Return the last value of ``name`` as text (undecodable bytes replaced), or None where there is none."""
     for key, value in reversed(headers or ()):
         if key == name and value is not None:
-            return value.decode("utf-8", "replace")
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                return value.decode("utf-8", "replace")
     return None
 
 

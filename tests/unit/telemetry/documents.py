@@ -129,3 +129,60 @@ messages = st.fixed_dictionaries(
     },
 )
 """Valid messages, with unknown fields in all places."""
+
+
+@st.composite
+def message_texts(draw: st.DrawFn) -> Text:
+    """Return a valid message of the known fields alone, in one of its spellings, but for names that come twice."""
+    escapes = draw(st.booleans())
+    names = ["a", "b", "é", ":", "a:b", "temperature"] + (['"', "\\", 'a":1,"b'] if escapes else [])
+    devices = ["DEV-01", ":", "a:b", '":'] if escapes else ["DEV-01", ":", "a:b"]
+    times = ['"2026-02-20 22:45"', '"2026-02-20T22:45:00+01:00"', "1771627500", "0.5e1"]
+
+    def member(name: str, value: str) -> str:
+        return f"{draw(_spelled(name, escapes=escapes))}{draw(_SPACES)}:{draw(_SPACES)}{value}"
+
+    metrics = draw(st.lists(st.sampled_from(names), min_size=1, max_size=4))
+    inner = "{" + ",".join(member(name, draw(st.sampled_from(["1", "true", "-0.5e3"]))) for name in metrics) + "}"
+    fields = [("schema_version", "1"), ("metrics", inner), ("ts", draw(st.sampled_from(times)))]
+    fields.append(("device", draw(_spelled(draw(st.sampled_from(devices)), escapes=escapes))))
+    fields += draw(st.lists(st.sampled_from(fields), max_size=1))
+    return Text(
+        "{" + ",".join(member(*field) for field in draw(st.permutations(fields))) + "}",
+        2,
+        len(set(metrics)) < len(metrics) or len(fields) > 4,
+    )
+
+
+NASTY = [
+    b"\\u003a",
+    b"\\ud800",
+    b'\\"',
+    b'"',
+    b":",
+    b"NaN",
+    b"-Infinity",
+    b"1e400",
+    b"1" * 5000,
+    b"[" * 100,
+    b'{"a":' * 100,
+    b"\xef\xbb\xbf",
+    b"\x00",
+    b'"ts":0,',
+    b'"device":null,',
+]
+"""What is put into a message to damage it."""
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Return a valid message with some bytes deleted, doubled, replaced or put in."""
+    value = bytearray(json.dumps(draw(messages), ensure_ascii=draw(st.booleans())).encode())
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(value)))
+        end = min(len(value), start + draw(st.integers(0, 6)))
+        middle = draw(
+            st.sampled_from([b"", bytes(value[start:end]) * 2, *NASTY]) | st.binary(max_size=4),
+        )
+        value[start:end] = middle
+    return bytes(value)

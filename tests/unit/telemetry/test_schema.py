@@ -7,13 +7,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from telemetry.errors import InvalidTelemetry
 from telemetry.schema import VERSIONS, Telemetry, parse_telemetry
 from telemetry.schema.v1 import MAX_DEVICE_CHARACTERS, MAX_METRIC_NAME_CHARACTERS, MAX_METRICS, parse_v1
-from unit.telemetry.documents import READING, Text, devices, json_texts, json_values, messages
+from unit.telemetry.documents import (
+    NASTY,
+    READING,
+    Text,
+    devices,
+    json_texts,
+    json_values,
+    message_texts,
+    messages,
+    mutated,
+)
 
 MOMENT = datetime(2026, 2, 20, 22, 45, tzinfo=UTC)
 
@@ -267,43 +277,23 @@ class TestNormalForm:
             assert parse_telemetry(verdict.encode()).ts == MOMENT
 
 
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """Return a valid message with some bytes deleted, doubled, replaced or put in."""
-    value = bytearray(json.dumps(draw(messages), ensure_ascii=draw(st.booleans())).encode())
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(value)))
-        end = min(len(value), start + draw(st.integers(0, 6)))
-        middle = draw(
-            st.sampled_from([b"", bytes(value[start:end]) * 2, *NASTY]) | st.binary(max_size=4),
-        )
-        value[start:end] = middle
-    return bytes(value)
-
-
-NASTY = [
-    b"\\u003a",
-    b"\\ud800",
-    b'\\"',
-    b'"',
-    b":",
-    b"NaN",
-    b"-Infinity",
-    b"1e400",
-    b"1" * 5000,
-    b"[" * 100,
-    b'{"a":' * 100,
-    b"\xef\xbb\xbf",
-    b"\x00",
-    b'"ts":0,',
-    b'"device":null,',
-]
-
-
 class TestNothingElse:
     @given(st.binary(max_size=100) | st.sampled_from(NASTY), st.none() | st.text(max_size=4))
     def test_arbitrary_bytes_are_no_message(self, value: bytes, device: str | None) -> None:
         assert refusal(value, device).reason in REASONS
+
+    @settings(max_examples=1000)
+    @given(message_texts())
+    @example(Text('{"schema_version":1,"device":":","metrics":{"a:":1,"a:":1},"ts":0}', 2, True))
+    @example(Text('{"schema_version":1,"device":"d","metrics":{"a" :1},"ts":0,"device":":"}', 2, True))
+    @example(Text('{"schema_version":1,"device":"\\u003a","metrics":{"a":1,"a":1},"ts":0}', 2, True))
+    def test_a_message_is_refused_exactly_where_a_name_comes_twice(self, message: Text) -> None:
+        verdict = judge(message.text.encode())
+        if message.duplicated:
+            assert isinstance(verdict, InvalidTelemetry)
+            assert verdict.reason == "duplicate_key"
+        else:
+            assert isinstance(verdict, Telemetry)
 
     @given(json_texts)
     @example(Text("{}", 1, False))
