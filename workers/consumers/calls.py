@@ -182,22 +182,36 @@ class HandlerCalls:
 
     def _run_each(self, batch: Batch, payloads: list[Any]) -> Iterator[Outcome]:
         """Hand over one by one for as long as nothing comes back; what comes back is looked at as items."""
-        for place, payload in enumerate(payloads):
-            if self._stopping():
-                batch.note_handled(place)
-                return
-            try:
-                outgoing, rejects = self._call_with(payload, 1)
-            except Exception as error:
-                batch.note_handled(place)
-                yield from self._run_alone(_find_live(batch.find_items_from(place)), failed=error)
-                return
-            if outgoing or rejects:
-                batch.note_handled(place)
-                first, *rest = _find_live(batch.find_items_from(place))
-                yield _conclude(first, outgoing, rejects)
-                yield from self._run_alone(rest)
-                return
+        handle, stopping, seconds = self._handle, self._stopping, list[float]()
+        begun = monotonic()
+        try:
+            for place, payload in enumerate(payloads):
+                if stopping():
+                    batch.note_handled(place)
+                    return
+                outgoing: list[Outgoing] = []
+                rejects: list[Reject] = []
+                failed: Exception | None = None
+                try:
+                    result = handle(payload)
+                    if result is not None:
+                        outgoing, rejects = sort_results(result)
+                except BaseException as error:
+                    failed = _understand(error)
+                self.ended_at = ended = monotonic()
+                seconds.append(ended - begun)
+                begun = ended
+                if failed is not None or outgoing or rejects:
+                    batch.note_handled(place)
+                    first, *rest = _find_live(batch.find_items_from(place))
+                    if failed is not None:
+                        yield from self._run_alone([first, *rest], failed=failed)
+                    else:
+                        yield _conclude(first, outgoing, rejects)
+                        yield from self._run_alone(rest)
+                    return
+        finally:
+            metrics.CONSUMER_CALLS.note_each(seconds)
         yield Outcome([], whole=batch)
 
     def _run_together(self, items: Sequence[Item], *, failed: Exception | None = None) -> Iterator[Outcome]:
@@ -296,13 +310,11 @@ class HandlerCalls:
         started = monotonic()
         try:
             return sort_results(self._handle(payload))
-        except BaseExceptionGroup as group:
-            error = _choose(group)
-            raise error from error.__cause__
-        except (Exception, KeyboardInterrupt):
-            raise
         except BaseException as error:
-            raise _tame(error) from error
+            failed = _understand(error)
+            if failed is error:
+                raise
+            raise failed from failed.__cause__
         finally:
             self.ended_at = monotonic()
             metrics.CONSUMER_CALLS.note(self.ended_at - started, size)
@@ -344,13 +356,21 @@ def blame(outcome: Outcome, error: Exception) -> None:
         item.cause = Cause("output_refused", _sentence(error), "handle", _class_name(error), item.attempts)
 
 
+def _understand(error: BaseException) -> Exception:
+    """Return the failure that a handler's error means; a person who interrupts is let through."""
+    if isinstance(error, BaseExceptionGroup):
+        error = _choose(error)
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    return error if isinstance(error, Exception) else _tame(error)
+
+
 def _choose(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the one error of several, as an `asyncio.TaskGroup` raises them together, that decides for all.
 
     A person who interrupts, then a failure: it is bounded. Else one that waits: whoever is rejected can be so later.
     """
-    chosen = min(_flatten(group), key=_rank)
-    return chosen if isinstance(chosen, Exception | KeyboardInterrupt) else _tame(chosen)
+    return min(_flatten(group), key=_rank)
 
 
 def _rank(error: BaseException) -> int:
@@ -372,9 +392,12 @@ def _flatten(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException
 def _tame(error: BaseException) -> Exception:
     """Return as a failure what would end the worker: a handler has no say in that, and a message still less."""
     if isinstance(error, SystemExit):
-        return RuntimeError(f"the handler called sys.exit({error.code!r})")
-    # asyncio's CancelledError, or the panic of a library written in Rust.
-    return RuntimeError(f"the handler raised {_sentence(error)}")
+        tamed = RuntimeError(f"the handler called sys.exit({error.code!r})")
+    else:
+        # asyncio's CancelledError, or the panic of a library written in Rust.
+        tamed = RuntimeError(f"the handler raised {_sentence(error)}")
+    tamed.__cause__ = error
+    return tamed
 
 
 def _reject_cause(reject: Reject, attempts: int) -> Cause:

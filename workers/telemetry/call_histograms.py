@@ -50,6 +50,16 @@ class CallHistograms(Collector):
             self._seconds += seconds
             self._size += size
 
+    def note_each(self, seconds: Sequence[float]) -> None:
+        """Count calls of one message each."""
+        bounds, by_seconds = self._second_bounds, self._by_seconds
+        with self._lock:
+            for each in seconds:
+                by_seconds[bisect_left(bounds, each)] += 1
+            self._seconds += sum(seconds)
+            self._by_size[bisect_left(self._size_bounds, 1)] += len(seconds)
+            self._size += len(seconds)
+
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """Return both histograms as they are at one moment."""
         with self._lock:

@@ -60,3 +60,18 @@ def test_no_call_is_lost_between_threads() -> None:
     assert registry.get_sample_value("test_seconds_count") == 80_000
     assert registry.get_sample_value("test_seconds_bucket", {"le": "1.0"}) == 80_000
     assert registry.get_sample_value("test_size_sum") == 240_000
+
+
+@given(st.lists(st.floats(0, 1000).map(lambda each: round(each * 8) / 8)))
+def test_many_calls_of_one_message_count_as_each_by_itself(calls: list[float]) -> None:
+    # Given
+    at_once, one_by_one = CollectorRegistry(auto_describe=True), CollectorRegistry(auto_describe=True)
+    together, alone = CallHistograms(SECONDS, SIZE), CallHistograms(SECONDS, SIZE)
+    at_once.register(together)
+    one_by_one.register(alone)
+    # When
+    together.note_each(calls)
+    for seconds in calls:
+        alone.note(seconds, 1)
+    # Then
+    assert samples(at_once) == samples(one_by_one)
