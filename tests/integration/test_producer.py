@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -326,6 +328,22 @@ def test_several_threads_may_share_one(kafka: KafkaBroker, topic: str, config: P
     for message in read_topic(kafka, topic):
         found.setdefault(message.key(), []).append(message.value())
     assert found == {b"%d" % thread: [b'{"n":%d}' % number for number in range(each)] for thread in range(threads)}
+
+
+def test_one_that_is_dropped_goes_at_once(topic: str, config: ProducerConfig) -> None:
+    # Given a producer that was used, in a process that does not look for cycles
+    gc.disable()
+    try:
+        producer = KafkaProducer(config, topic)
+        producer.produce(b"x", on_delivery=lambda error, _: None)
+        producer.produce_encoded([(topic, b"x", None, [])], lambda error: None)
+        assert producer.flush(30) == 0
+        left = weakref.ref(producer)
+        # When nobody has it any more, Then it is gone
+        del producer
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_a_misspelt_property_fails_at_start_by_name() -> None:

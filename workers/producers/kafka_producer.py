@@ -67,8 +67,8 @@ class KafkaProducer:
         self.topic = _checked(topic)
         self._longest_wait = longest_wait
         self._fatal: str | None = None
-        self._unheard: DeliveryError | None = None
-        self._last_report: tuple[OnDelivery | None, _Report] = None, self._delivered
+        self._unheard: list[DeliveryError] = []
+        self._last_report: tuple[OnDelivery | None, _Report] = None, _make_report(None, self._unheard)
         self._room = (
             f"it holds {config.queue_max_messages} messages (KAFKA_QUEUE_MAX_MESSAGES) "
             f"or {config.queue_max_kbytes} KiB (KAFKA_QUEUE_MAX_KBYTES)"
@@ -110,7 +110,7 @@ class KafkaProducer:
         # Most callers pass the same callback again and again.
         told, report = self._last_report
         if told is not on_delivery:
-            report = self._make_report(on_delivery)
+            report = _make_report(on_delivery, self._unheard)
             self._last_report = on_delivery, report
         target = topic or self.topic
         deadline: float | None = None
@@ -139,17 +139,16 @@ class KafkaProducer:
         """
         if self._fatal is not None:
             raise FatalKafkaError(self._fatal)
-        produce = self._producer.produce
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                on_failure(self._failed(error, message))
+                on_failure(_note_failure(error, message))
 
         for topic, value, key, headers in messages:
             deadline: float | None = None
             while True:
                 try:
-                    produce(topic, value, key, headers=headers, on_delivery=report)  # type: ignore[arg-type]
+                    self._send(topic, value, key, PARTITION_UA, report, None, 0, headers)  # type: ignore[arg-type]
                 except BufferError:
                     deadline = self._wait_for_room(deadline)
                 except KafkaException as error:
@@ -216,12 +215,13 @@ class KafkaProducer:
         if isinstance(self._producer, _LeftBehind) and error is not None:
             return
         self.flush()
-        unheard, self._unheard = self._unheard, None
-        if unheard is not None and error is None:
-            raise unheard
+        unheard = self._unheard[-1:]
+        self._unheard.clear()
+        if unheard and error is None:
+            raise unheard[0]
 
     def _wait_for_room(self, deadline: float | None) -> float:
-        """Wait a moment before ``deadline``, else a second from now, and return that. Raises QueueFull behind it."""
+        """Wait a moment and return ``deadline``, or the longest wait from now. Raises QueueFull once it has passed."""
         now = time.monotonic()
         if deadline is None:
             deadline = now + self._longest_wait
@@ -230,35 +230,6 @@ class KafkaProducer:
             raise QueueFull(f"the producer's queue is full, Kafka takes messages too slowly; {self._room}") from None
         self.poll(_POLL)
         return deadline
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._unheard = self._failed(error, message)
-
-    def _make_report(self, on_delivery: OnDelivery | None) -> _Report:
-        """Return what confluent-kafka is to call for a message of whom ``on_delivery`` hears."""
-        if on_delivery is None:
-            return self._delivered
-
-        def report(error: KafkaError | None, message: Message) -> None:
-            try:
-                on_delivery(None if error is None else self._failed(error, message), message)
-            except Exception:
-                # Let through, it would hit whichever thread happens to poll, for a message that is not its own.
-                log.exception("delivery callback failed", topic=message.topic(), key=_shown(message.key()))
-
-        return report
-
-    def _failed(self, error: KafkaError, message: Message) -> DeliveryError:
-        metrics.PRODUCER_FAILURES.labels(error.name()).inc()
-        log.error(
-            "message not delivered",
-            topic=message.topic(),
-            key=_shown(message.key()),
-            code=error.name(),
-            why=error.str(),
-        )
-        return _delivery_error(error, message.topic() or self.topic)
 
     def _refused(self, error: KafkaError, topic: str) -> DeliveryError | FatalKafkaError:
         if error.code() != KafkaError._FATAL:
@@ -309,6 +280,37 @@ def _leave_all_behind() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_all_behind)
+
+
+def _make_report(on_delivery: OnDelivery | None, unheard: list[DeliveryError]) -> _Report:
+    """Return what confluent-kafka is to call for a message of whom ``on_delivery`` hears, or else ``unheard``.
+
+    It does not know the producer: one that is dropped goes at once, with its threads, not when Python looks for cycles.
+    """
+
+    if on_delivery is None:
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                unheard[:] = [_note_failure(error, message)]
+
+    else:
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            try:
+                on_delivery(None if error is None else _note_failure(error, message), message)
+            except Exception:
+                # Let through, it would hit whichever thread happens to poll, for a message that is not its own.
+                log.exception("delivery callback failed", topic=message.topic(), key=_shown(message.key()))
+
+    return report
+
+
+def _note_failure(error: KafkaError, message: Message) -> DeliveryError:
+    topic = str(message.topic())
+    metrics.PRODUCER_FAILURES.labels(error.name()).inc()
+    log.error("message not delivered", topic=topic, key=_shown(message.key()), code=error.name(), why=error.str())
+    return _delivery_error(error, topic)
 
 
 def _on_error(error: KafkaError) -> None:
