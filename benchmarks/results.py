@@ -75,7 +75,11 @@ def _find_processor() -> str:
 def _find_commit() -> str:
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+            ["git", "describe", "--always", "--dirty", "--exclude", "*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError:
         return ""
