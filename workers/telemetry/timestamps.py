@@ -36,6 +36,13 @@ def parse_timestamp(value: object) -> datetime:
     that says what is wrong.
     """
     if isinstance(value, str):
+        common = _spell_common(value)
+        if common is not None and value[11:13] != _MIDNIGHT:
+            try:
+                moment = datetime.fromisoformat(common)
+                return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+            except (ValueError, OverflowError):
+                pass  # looked at again below, to say why
         return _parse_text(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _parse_number(value)
@@ -43,13 +50,6 @@ def parse_timestamp(value: object) -> datetime:
 
 
 def _parse_text(text: str) -> datetime:
-    common = _spell_common(text)
-    if common is not None and text[11:13] != _MIDNIGHT:
-        try:
-            moment = datetime.fromisoformat(common)
-            return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass  # looked at again below, to say why
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} is not a time; write {_FORMS}")

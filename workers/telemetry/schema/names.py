@@ -11,10 +11,10 @@ _plain: set[str] = set()
 
 
 def are_plain(names: Iterable[str]) -> bool:
-    """Return whether every name has 1 to `MAX_CHARACTERS` characters, and no colon among them."""
+    """Return whether every name has 1 to `MAX_CHARACTERS` characters."""
     if _plain.issuperset(names):
         return True
-    new = [name for name in names if 0 < len(name) <= MAX_CHARACTERS and ":" not in name]
+    new = [name for name in names if 0 < len(name) <= MAX_CHARACTERS]
     # Whoever makes names up must not fill the memory with them.
     if len(_plain) + len(new) > _MOST_REMEMBERED:
         _plain.clear()
