@@ -16,6 +16,7 @@ from consumers.config import ConsumerConfig
 from consumers.delivery import NEVER, Destinations, OffsetCommit
 from consumers.holds import Partition
 from producers.kafka_producer import KafkaProducer
+from telemetry import metrics
 from telemetry.errors import DeliveryError, FatalKafkaError, QueueFull
 
 _FLUSH = 1.0
@@ -53,6 +54,9 @@ class AtLeastOnce:
 
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Nothing to forget."""
+
+    def begin(self, batch: Batch) -> None:
+        """Nothing to get ready."""
 
     def send(self, outcome: Outcome) -> None:
         """Queue what ``outcome`` asks for: it goes out while the next messages are handled."""
@@ -94,7 +98,9 @@ class AtLeastOnce:
         if producer is None:
             return
         give_up: float | None = None
+        metrics.PRODUCER_QUEUE.set(len(producer))
         while left := producer.flush(_FLUSH / 10 if self._stopping() else _FLUSH):
+            metrics.PRODUCER_QUEUE.set(left)
             self.problem = f"{left} messages are not in Kafka yet"
             self._beat()
             if self._stopping():
@@ -102,6 +108,7 @@ class AtLeastOnce:
                 if time.monotonic() >= give_up:
                     producer.purge()
                     return
+        metrics.PRODUCER_QUEUE.set(0)
         if not self._failed:
             self.problem = None
 

@@ -19,10 +19,16 @@ from confluent_kafka import Message
 from consumers.calls import Item, build_item
 from consumers.holds import Partition
 from consumers.records import Record
+from telemetry.dead_letters import Cause
 from telemetry.headers import REPLAY_GROUP
 
 _make_record = partial(tuple.__new__, Record)
 _name = itemgetter(0)
+
+
+_NO_HEADERS = Cause(
+    "bad_headers", "a header's name is not UTF-8, so its headers can't be read", "decode", "builtins.UnicodeDecodeError"
+)
 
 
 class Batch:
@@ -39,6 +45,7 @@ class Batch:
         self._items: list[Item] | None = None
         self._known: dict[int, Item] = {}
         self._live: list[int] | None = None
+        self._headers, self._unreadable = _read_headers(messages)
         self.last: Mapping[Partition, int] = _find_last(messages)
         self.payloads = self._build_payloads(records=records)
         self.done = False
@@ -118,10 +125,10 @@ class Batch:
         return Counter(cast("str", message.topic()) for message in self._messages)
 
     def _build_payloads(self, *, records: bool) -> list[Any] | None:
-        messages = self._messages
-        headers = list(map(Message.headers, messages))
-        names = map(_name, chain.from_iterable(filter(None, headers)))
-        if REPLAY_GROUP in names:
+        messages, headers = self._messages, self._headers
+        if self._unreadable:
+            return self._sort_out(records=records)
+        if REPLAY_GROUP in map(_name, chain.from_iterable(filter(None, headers))):
             return None
         values: Iterable[Any] = map(Message.value, messages)
         if self._decode:
@@ -149,12 +156,12 @@ class Batch:
         )
 
     def _sort_out(self, *, records: bool) -> list[Any]:
-        """Return the payloads of the messages that can be decoded; the others are dead, and not live."""
+        """Return the payloads of the messages that can be read; the others are not live."""
         payloads: list[Any] = []
         self._live = []
         for place in range(len(self._messages)):
             item = self._make_item(place)
-            if item.cause is None:
+            if item.cause is None and not item.done:
                 self._live.append(place)
                 payloads.append(item.record if records else item.record.value)
             else:
@@ -166,13 +173,33 @@ class Batch:
         fields = (
             message.value(),
             message.key(),
-            message.headers() or (),
+            self._headers[place] or (),
             message.topic(),
             message.partition(),
             message.offset(),
             message.timestamp()[1],
         )
-        return build_item(Record._make(fields), decode=self._decode, group=self._group)
+        item = build_item(Record._make(fields), decode=self._decode, group=self._group)
+        if place in self._unreadable:
+            item.cause = _NO_HEADERS
+        return item
+
+
+def _read_headers(messages: Sequence[Message]) -> tuple[list[Any], set[int]]:
+    """Return each message's headers, and the places of those whose headers can't be read.
+
+    Kafka takes any bytes as a header's name. confluent-kafka fails on what is not UTF-8, and asked again about the same
+    message it brings the interpreter down: so each is asked once, here.
+    """
+    headers: list[Any] = []
+    unreadable: set[int] = set()
+    while len(headers) < len(messages):
+        try:
+            headers.extend(map(Message.headers, messages[len(headers) :]))
+        except (SystemError, UnicodeDecodeError):
+            unreadable.add(len(headers))
+            headers.append(None)
+    return headers, unreadable
 
 
 def _find_last(messages: Sequence[Message]) -> Mapping[Partition, int]:

@@ -83,6 +83,9 @@ class Delivery(Protocol):
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Forget partitions that somebody else has now."""
 
+    def begin(self, batch: Batch) -> None:
+        """Get ready for the outcomes of ``batch``, whose partitions are ours at this moment."""
+
     def send(self, outcome: Outcome) -> None:
         """Take what ``outcome`` asks for."""
 

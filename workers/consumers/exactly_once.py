@@ -64,6 +64,7 @@ class ExactlyOnce:
         self._stopping = stopping
         self._beat = beat
         self._producers: dict[Partition, Producer] = {}
+        self._producer: Producer | None = None
         self._sent: list[Outcome] = []
         self._failed: dict[int, KafkaError] = {}
         self.problem: str | None = None
@@ -74,13 +75,21 @@ class ExactlyOnce:
             try:
                 self._producers[partition] = self._make_producer(partition)
             except KafkaException as error:
-                # It is made when it is needed, or the partition waits.
+                # Until one can be made, the partition waits.
                 self._note_problem(partition, error.args[0])
 
     def drop(self, partitions: Sequence[Partition]) -> None:
         """Leave the producers of partitions that somebody else has now."""
         for partition in partitions:
             self._producers.pop(partition, None)
+
+    def begin(self, batch: Batch) -> None:
+        """Choose the producer: by `confirm` the partition may be somebody else's, who fences this one by then."""
+        (partition,) = batch.last
+        self._producer = self._producers.get(partition)
+        if self._producer is None:
+            self.take([partition])
+            self._producer = self._producers.get(partition)
 
     def send(self, outcome: Outcome) -> None:
         """Keep ``outcome``: whether it may be sent shows when all of its partition are there."""
@@ -98,9 +107,10 @@ class ExactlyOnce:
             last = batch.items[done - 1].record.offset
         offset = last + 1
         self._failed.clear()
+        producer = self._producer
+        if producer is None or self._producers.get(partition) is not producer:
+            return {}
         try:
-            producer = self._producers.get(partition) or self._make_producer(partition)
-            self._producers[partition] = producer
             producer.begin_transaction()
             for outcome in sent:
                 for message in self._destinations.build_messages(outcome, datetime.now(UTC)):

@@ -192,6 +192,7 @@ class KafkaConsumer:
         """Work on ``batch``: together, but one by one in partitions in which a process has died."""
         self._progress.begin(member.client, batch)
         places = self._progress.places
+        owned = dict(places)
         careful = [partition for partition in batch.last if partition in places and places[partition].alone]
         failed = [partition for partition in batch.last if partition in places and places[partition].failures]
         for partition in failed:
@@ -207,6 +208,9 @@ class KafkaConsumer:
             if together:
                 self._work(member, Batch.of(together, group=self._config.group_id), isolate=isolate)
         for partition in batch.last:
+            if partition not in owned or places.get(partition) is not owned[partition]:
+                # It went while another one was worked on.
+                continue
             if partition in careful:
                 self._work_one_by_one(member, partition, batch.select(partition).items)
             elif self._delivery.by_partition:
@@ -235,6 +239,7 @@ class KafkaConsumer:
     def _work(self, member: Membership, batch: Batch, *, isolate: bool) -> None:
         owned = dict(self._progress.places)
         member.note_metadata()
+        self._delivery.begin(batch)
         self._keeper.begin()
         try:
             # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
@@ -244,7 +249,8 @@ class KafkaConsumer:
             # 3. Per partition, move the position over the messages that are done.
             undone = self._move(batch, owned)
             for partition in committed:
-                self._progress.note_committed(owned[partition])
+                if partition in owned:
+                    self._progress.note_committed(owned[partition])
         except TransactionUnknown:
             # Where we think we are may be behind what Kafka has: that must not be committed.
             self._progress.forget(batch.last)

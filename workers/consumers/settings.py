@@ -32,7 +32,7 @@ class WorkerSettings(BaseSettings):
     """A registered short name, ``package.module:Class``, or a class's name in ``handler_file``."""
     handler_file: str | None = None
     """Path of a Python file that holds the handler's class, as a mounted ConfigMap gives it."""
-    handler_options: dict[str, Any] = Field(default_factory=dict)
+    handler_options: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Keyword arguments of the handler's class: a JSON object."""
     batch: bool = True
     """Whether the handler is given lists of messages rather than one at a time."""
