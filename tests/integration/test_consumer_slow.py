@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 import structlog
 
+from consumers.config import ConsumerConfig
+from consumers.kafka_consumer import KafkaConsumer
 from integration_helpers import Collector, Running, committed, send
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
@@ -98,3 +100,22 @@ def test_a_handler_beyond_its_limit_asks_for_a_restart(
     assert "longer than 1 s" in (running.consumer.find_liveness_problem() or "")
     slow.go_on.set()
     wait_until(lambda: running.consumer.find_liveness_problem() is None)
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_silent(
+    kafka_factory: Callable[..., KafkaBroker], unique: Callable[[str], str]
+) -> None:
+    """Given a broker that is there and does not answer, when the consumer is stopped, then it ends all the same."""
+    kafka = kafka_factory()
+    (topic,) = kafka.create_topics([unique("raw")], partitions=1)
+    send(kafka, topic, [b"1"])
+    group = unique("group")
+    config = ConsumerConfig(bootstrap_servers=kafka.bootstrap_servers, group_id=group)
+    running = Running(KafkaConsumer(config, [topic], Collector(), consume_timeout=0.2))
+    wait_until(lambda: committed(kafka, group, topic, 1)[0] == 1)
+    kafka.pause()
+    try:
+        # Joins it within half a minute.
+        running.stop()
+    finally:
+        kafka.resume()

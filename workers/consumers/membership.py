@@ -6,6 +6,7 @@ Callbacks run inside `consume` and `poll`: on the main thread between iterations
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -28,6 +29,8 @@ _SPARE_AFTER = 5.0
 _WAIT_SHARE = 0.8
 """Share of ``max.poll.interval.ms`` that a rebalance is kept waiting for messages in hand: beyond the whole of it the
 group goes on without this member."""
+_LEAVE = 20.0
+"""Seconds that a stopping member gives Kafka to take its leave: less than the 30 that Kubernetes gives a pod."""
 _KEEPER_POLL = 0.01
 """Seconds. Not 0: librdkafka counts a callback as polling only inside a poll that may block."""
 
@@ -69,12 +72,25 @@ class Membership:
         log.info("consuming", topics=self._topics, group=self._config.group_id)
 
     def leave(self) -> None:
-        """Leave the group, which commits where we are, and close the client."""
-        try:
-            self.client.close()
-        finally:
-            self._settled = False
-            log.info("consumer closed", group=self._config.group_id)
+        """Leave the group, which commits where we are, and close the client; without a word where Kafka is silent."""
+        problems: list[BaseException] = []
+
+        def close() -> None:
+            try:
+                self.client.close()
+            except BaseException as error:  # the caller's to raise
+                problems.append(error)
+
+        # A broker that is there and does not answer is waited for without end.
+        thread = threading.Thread(target=close, name="leave", daemon=True)
+        thread.start()
+        thread.join(_LEAVE)
+        self._settled = False
+        if thread.is_alive():
+            log.warning("Kafka does not answer, left without a word", group=self._config.group_id, waited=_LEAVE)
+        elif problems:
+            raise problems[0]
+        log.info("consumer closed", group=self._config.group_id)
 
     def find_problem(self) -> str | None:
         """Return why this member is not at work, or None."""
