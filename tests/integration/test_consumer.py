@@ -206,6 +206,34 @@ def test_without_a_dead_letter_topic_it_stops_and_skips_nothing(
     assert committed(kafka, group, topic, 3)[0] == 1
 
 
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "single"])
+@pytest.mark.parametrize("bad", [b"{", b'"bad"'], ids=["no JSON", "handler fails"])
+def test_without_a_dead_letter_topic_what_came_before_is_handled_once(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str], batch: bool, bad: bytes
+) -> None:
+    """Given a message with nowhere to go, when consumer after consumer ends at it, then none repeats the others."""
+    send(kafka, topic, [b"1", b"2", bad, b"3"], partition=0)
+    handled: list[Any] = []
+
+    class Picky:
+        def handle(self, payload: Any) -> None:
+            values = payload if isinstance(payload, list) else [payload]
+            if "bad" in values:
+                raise ValueError("no strings here")
+            handled.extend(values)
+
+    group = unique("group")
+    for _ in range(2):
+        running = run_consumer(
+            group=group, topics=[topic], handler=Picky(), consume_batch=batch, commit="auto", max_attempts=1
+        )
+        running.join()
+        assert isinstance(running.error, HandlerError)
+        assert f"{topic}[0] offset 2 can't be handled" in str(running.error)
+        assert committed(kafka, group, topic, 3)[0] == 2
+    assert handled == [1, 2]
+
+
 def test_a_dead_letter_topic_that_is_missing_holds_the_partition(
     kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
 ) -> None:

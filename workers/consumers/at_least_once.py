@@ -60,8 +60,8 @@ class AtLeastOnce:
 
     def send(self, outcome: Outcome) -> None:
         """Queue what ``outcome`` asks for: it goes out while the next messages are handled."""
-        self._sent.append(outcome)
         messages = self._destinations.build_messages(outcome, datetime.now(UTC))
+        self._sent.append(outcome)
         if not messages:
             return
         fail = partial(self._fail, id(outcome))

@@ -117,6 +117,17 @@ class Batch:
         """Return those of one partition."""
         return self.of([item for item in self.items if item.partition == partition], group=self._group)
 
+    def cut_behind_dead(self) -> Self:
+        """Return, of each partition, the messages up to the first dead one."""
+        ended: set[Partition] = set()
+        kept = []
+        for item in self.items:
+            if item.partition not in ended:
+                kept.append(item)
+                if item.cause is not None:
+                    ended.add(item.partition)
+        return self.of(kept, group=self._group)
+
     def count_topics(self) -> Mapping[str, int]:
         """Return how many messages there are of each topic."""
         if len(self.last) == 1:

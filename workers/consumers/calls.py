@@ -145,12 +145,13 @@ class HandlerCalls:
         """
         undone = [item for item in items if not item.done]
         live = _find_live(undone)
-        if len(live) != len(undone):
-            yield Outcome([item for item in undone if item.cause is not None])
+        dead = [item for item in undone if item.cause is not None]
         if self._batch and not isolate and len(live) > 1:
             yield from self._run_together(live)
         else:
             yield from self._run_alone(live)
+        if dead and not self._stopping():
+            yield Outcome(dead)
 
     def run_batch(self, batch: Batch, *, isolate: bool = False) -> Iterator[Outcome]:
         """Yield the outcomes of ``batch``, as `run` does; a message is looked at by itself where something is wrong."""
@@ -158,13 +159,15 @@ class HandlerCalls:
         if batch.payloads is None or isolate or (self._batch and len(batch.payloads) == 1):
             yield from self.run(batch.items, isolate=isolate)
             return
-        if batch.dead:
-            yield Outcome(batch.dead)
+        # Last: where they have nowhere to go, what came before them is handled all the same.
+        dead = batch.dead
         if batch.payloads:
             run = self._run_whole if self._batch else self._run_each
             yield from run(batch, batch.payloads)
         else:
             batch.done = True
+        if dead and not self._stopping():
+            yield Outcome(dead)
 
     def _run_whole(self, batch: Batch, payloads: list[Any]) -> Iterator[Outcome]:
         try:

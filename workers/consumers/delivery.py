@@ -87,7 +87,7 @@ class Delivery(Protocol):
         """Get ready for the outcomes of ``batch``, whose partitions are ours at this moment."""
 
     def send(self, outcome: Outcome) -> None:
-        """Take what ``outcome`` asks for."""
+        """Take what ``outcome`` asks for. Raises HandlerError, and takes nothing, where that has nowhere to go."""
 
     def confirm(self, batch: Batch, commit: OffsetCommit) -> Mapping[Partition, int]:
         """Wait until Kafka has what was sent for ``batch``; set ``done`` on it, or on those of its items that are.

@@ -33,7 +33,7 @@ from consumers.config import ConsumerConfig
 from consumers.delivery import NEVER, Destinations, OffsetCommit
 from consumers.holds import Partition
 from producers.kafka_producer import Encoded
-from telemetry.errors import DeliveryError, FatalKafkaError, HandlerError, TransactionUnknown
+from telemetry.errors import DeliveryError, FatalKafkaError, TransactionUnknown
 from telemetry.kafka_config import explain_refusal
 
 _REQUEST = 15.0
@@ -65,7 +65,7 @@ class ExactlyOnce:
         self._beat = beat
         self._producers: dict[Partition, Producer] = {}
         self._producer: Producer | None = None
-        self._sent: list[Outcome] = []
+        self._sent: list[tuple[Outcome, list[Encoded]]] = []
         self._failed: dict[int, KafkaError] = {}
         self.problem: str | None = None
 
@@ -93,11 +93,13 @@ class ExactlyOnce:
 
     def send(self, outcome: Outcome) -> None:
         """Keep ``outcome``: whether it may be sent shows when all of its partition are there."""
-        self._sent.append(outcome)
+        self._sent.append((outcome, self._destinations.build_messages(outcome, datetime.now(UTC))))
 
     def confirm(self, batch: Batch, commit: OffsetCommit) -> Mapping[Partition, int]:
         """Commit what was sent for ``batch``, which is of one partition, and the offset behind it."""
-        sent, self._sent = self._sent, []
+        messages = {id(outcome): encoded for outcome, encoded in self._sent}
+        sent = [outcome for outcome, _ in self._sent]
+        self._sent = []
         ((partition, last),) = batch.last.items()
         done = len(batch)
         if not any(outcome.whole for outcome in sent):
@@ -113,7 +115,7 @@ class ExactlyOnce:
         try:
             producer.begin_transaction()
             for outcome in sent:
-                for message in self._destinations.build_messages(outcome, datetime.now(UTC)):
+                for message in messages[id(outcome)]:
                     self._produce(producer, message, id(outcome))
             position = commit.build_offset(partition, offset, messages=done)
             _send_offset(producer, position, commit.get_group_metadata())
@@ -122,10 +124,6 @@ class ExactlyOnce:
             self._abort(partition, error.args[0])
             self._blame(sent)
             return {}
-        except HandlerError:
-            # A message that has nowhere to go: what was begun must not stay open.
-            self._abort(partition, None)
-            raise
         for outcome in sent:
             outcome.finish()
         self.problem = None
@@ -196,13 +194,12 @@ class ExactlyOnce:
                 blame(outcome, DeliveryError(error.str(), code=error.name()))
         self._failed.clear()
 
-    def _abort(self, partition: Partition, error: KafkaError | None) -> None:
-        if error is not None:
-            self._note_problem(partition, error)
+    def _abort(self, partition: Partition, error: KafkaError) -> None:
+        self._note_problem(partition, error)
         producer = self._producers.get(partition)
         if producer is None:
             return
-        if error is None or not error.fatal():
+        if not error.fatal():
             with suppress(KafkaException):
                 producer.abort_transaction(_REQUEST)
                 return

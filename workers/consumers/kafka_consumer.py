@@ -28,7 +28,7 @@ from consumers.membership import Membership
 from consumers.progress import Place, Progress
 from telemetry import metrics
 from telemetry.dead_letters import Cause
-from telemetry.errors import ConfigurationError, TransactionUnknown
+from telemetry.errors import ConfigurationError, HandlerError, TransactionUnknown
 from telemetry.names import check_topic_names
 
 log = structlog.get_logger(__name__)
@@ -81,6 +81,7 @@ class KafkaConsumer:
         # Without batches and with a commit after each iteration, an iteration is one message.
         self._most = 1 if self._commit_each and not consume_batch and not exactly_once else batch_max_size
         self._max_attempts = max_attempts
+        self._dlq_topic = dlq_topic
         self._handle_limit = handle_limit
         self._calls = HandlerCalls(handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._is_stopping)
         self._delivery: Delivery = (ExactlyOnce if exactly_once else AtLeastOnce)(
@@ -190,6 +191,9 @@ class KafkaConsumer:
 
     def _work_through(self, member: Membership, batch: Batch, *, isolate: bool) -> None:
         """Work on ``batch``: together, but one by one in partitions in which a process has died."""
+        if batch.dead and self._dlq_topic is None:
+            # The consumer ends there: what is behind would be handled again by whoever comes next.
+            batch = batch.cut_behind_dead()
         self._progress.begin(member.client, batch)
         places = self._progress.places
         owned = dict(places)
@@ -243,7 +247,7 @@ class KafkaConsumer:
         self._keeper.begin()
         try:
             # 1. Hand the messages to the handler; send what it gives back, and the dead letters.
-            waits = self._hand_over(batch, isolate)
+            waits, refusal = self._hand_over(batch, isolate)
             # 2. Wait until Kafka has all of it. What it did not take leaves its messages undone.
             committed = self._delivery.confirm(batch, member)
             # 3. Per partition, move the position over the messages that are done.
@@ -257,6 +261,10 @@ class KafkaConsumer:
             raise
         finally:
             self._keeper.end()
+        if refusal is not None:
+            # What was handled before it is not to be handled again by whoever comes next.
+            self._progress.commit(member.client, now=True)
+            raise refusal
         # 4. Hold what is undone, and whatever is behind it. What was lost meanwhile, and maybe given to us again, is
         #    read again.
         kept = {place: own for place, own in undone.items() if self._progress.places.get(place) is owned.get(place)}
@@ -265,16 +273,23 @@ class KafkaConsumer:
         # 5. Commit.
         self._progress.commit(member.client)
 
-    def _hand_over(self, batch: Batch, isolate: bool) -> dict[Partition, Outcome]:
-        """Send what the handler gives back; return of each partition that has to wait why it has to."""
+    def _hand_over(self, batch: Batch, isolate: bool) -> tuple[dict[Partition, Outcome], HandlerError | None]:
+        """Send what the handler gives back.
+
+        Return of each partition that has to wait why it has to; and the error where something has nowhere to go, behind
+        which nothing was handed over.
+        """
         waits: dict[Partition, Outcome] = {}
         for outcome in self._calls.run_batch(batch, isolate=isolate):
             self._beat()
             if outcome.retry is not None:
                 waits.update((item.partition, outcome) for item in outcome.items)
-            else:
+                continue
+            try:
                 self._delivery.send(outcome)
-        return waits
+            except HandlerError as error:
+                return waits, error
+        return waits, None
 
     def _move(self, batch: Batch, owned: Mapping[Partition, Place]) -> dict[Partition, list[Item]]:
         """Move the positions; return, by partition, the first item that is not done and those behind it."""

@@ -22,6 +22,7 @@ from consumers.inbox import Inbox
 from consumers.keeper import Keeper
 from consumers.lag import Lag
 from consumers.progress import Progress, to_partitions
+from telemetry.errors import FatalKafkaError
 from telemetry.kafka_config import explain_refusal
 
 _SPARE_AFTER = 5.0
@@ -103,7 +104,11 @@ class Membership:
         """Serve the group in the middle of an iteration; nothing new comes in meanwhile."""
         self.client.pause([TopicPartition(*partition) for partition in self.progress.places])
         self._paused = True
-        message = self.client.poll(_KEEPER_POLL)
+        try:
+            message = self.client.poll(_KEEPER_POLL)
+        except KafkaException as error:
+            # confluent-kafka tells of a fatal error so, and of no other.
+            raise FatalKafkaError(f"the consumer can't go on: {error.args[0].str()}") from error
         if message is not None:
             self.inbox.accept([message])
         self.note_metadata()
