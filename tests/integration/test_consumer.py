@@ -276,6 +276,39 @@ def test_what_a_handler_yields_is_in_kafka_before_the_offset_moves(
     assert committed(kafka, group, topic, 3)[0] == 2
 
 
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+def test_a_stop_in_the_middle_of_a_batch_with_a_bad_message_doubles_and_loses_nothing(
+    kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Run, unique: Callable[[str], str], delivery: str
+) -> None:
+    (output,) = kafka.create_topics([unique("clean")], partitions=1)
+    send(kafka, topic, [b"0", b"1", b"{", b"3", b"4"], partition=0)
+    running: list[Running] = []
+
+    class Stops:
+        def handle(self, payload: list[int]) -> list[Outgoing]:
+            running[-1].consumer.stop()
+            return [Outgoing(value=number) for number in payload]
+
+    group = unique("group")
+    while not running or committed(kafka, group, topic, 3)[0] < 5:
+        assert len(running) < 10
+        running.append(
+            run_consumer(
+                group=group,
+                topics=[topic],
+                handler=Stops(),
+                consume_batch=True,
+                delivery=delivery,
+                output_topic=output,
+                dlq_topic=dlq,
+            )
+        )
+        running[-1].join()
+        assert running[-1].error is None
+    assert [m.value() for m in read_topic(kafka, output, transactional=True)] == [b"0", b"1", b"3", b"4"]
+    assert [m.value() for m in read_topic(kafka, dlq, transactional=True)] == [b"{"]
+
+
 def test_an_output_that_kafka_never_takes_costs_only_its_message(
     kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Run, unique: Callable[[str], str]
 ) -> None:

@@ -8,9 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
-from consumers.marks import Mark
-from integration_helpers import OurProcess, committed, committed_marks, headers_of, read_topic, send
+from consumers.marks import Mark, format_mark
+from integration_helpers import (
+    Collector,
+    OurProcess,
+    Running,
+    committed,
+    committed_marks,
+    headers_of,
+    read_topic,
+    send,
+)
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
 
@@ -159,3 +169,20 @@ def test_failed_tries_are_counted_over_restarts(kafka: KafkaBroker, topic: str, 
     assert fragile.count(1) == 6
     (letter,) = read_topic(kafka, dlq)
     assert (headers_of(letter)["dlq.reason"], headers_of(letter)["dlq.attempts"]) == ("handler_failed", "6")
+
+
+def test_what_is_counted_is_forgotten_with_the_message_that_it_was_about(
+    kafka: KafkaBroker, topic: str, dlq: str, run_consumer: Callable[..., Running], unique: Callable[[str], str]
+) -> None:
+    """Given a deadly message that retention has removed, then the next one is not taken for it."""
+    send(kafka, topic, [b"%d" % number for number in range(10)], partition=0)
+    group, handler = unique("group"), Collector()
+    client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
+    mark = format_mark(Mark(hand=50, crashes=5, failures=4))
+    client.commit(offsets=[TopicPartition(topic, 0, 2, metadata=mark)], asynchronous=False)
+    client.close()
+    for future in kafka.admin.delete_records([TopicPartition(topic, 0, 6)]).values():
+        future.result()
+    run_consumer(group=group, topics=[topic], handler=handler, dlq_topic=dlq, max_attempts=5)
+    wait_until(lambda: handler.messages == [6, 7, 8, 9], hint=lambda: str(handler.messages))
+    assert read_topic(kafka, dlq) == []

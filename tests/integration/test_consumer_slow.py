@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import pytest
 import structlog
+from confluent_kafka import Consumer, TopicPartition
 
 from consumers.config import ConsumerConfig
 from consumers.kafka_consumer import KafkaConsumer
+from consumers.marks import Mark, format_mark
 from integration_helpers import Collector, Running, committed, send
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
@@ -88,6 +90,30 @@ def test_a_new_member_waits_for_what_is_in_hand(
     assert set(handled().values()) == {1}
     assert others[0].messages, "it has taken a partition over"
     assert others[1].messages
+
+
+def test_one_by_one_after_a_crash_the_member_stays_too(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    """Given messages to go through one by one, all of which take longer than the group is patient, then it stays."""
+    send(kafka, topic, [b"%d" % number for number in range(16)], partition=0)
+    group, handled, pause = unique("group"), list[int](), threading.Event()
+    client = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": group})
+    mark = format_mark(Mark(hand=16))
+    client.commit(offsets=[TopicPartition(topic, 0, 0, metadata=mark)], asynchronous=False)
+    client.close()
+
+    class Half:
+        def handle(self, payload: list[int]) -> None:
+            pause.wait(0.5)
+            handled.extend(payload)
+
+    with structlog.testing.capture_logs() as logs:
+        running = run_consumer(group=group, topics=[topic], handler=Half(), consume_batch=True, settings=IMPATIENT)
+        wait_until(lambda: committed(kafka, group, topic, 3)[0] == 16)
+        running.stop()
+    assert handled == list(range(16))
+    assert not [entry for entry in logs if entry["event"] == "partitions lost"]
 
 
 def test_a_handler_beyond_its_limit_asks_for_a_restart(

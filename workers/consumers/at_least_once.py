@@ -106,6 +106,10 @@ class AtLeastOnce:
             if self._stopping():
                 give_up = give_up or time.monotonic() + _STOPPED_FLUSH
                 if time.monotonic() >= give_up:
+                    # What is on its way may or may not arrive, and its report comes too late to tell.
+                    unknown = DeliveryError("Kafka has not confirmed it before the end", code="_PURGE_INFLIGHT")
+                    for outcome in self._sent:
+                        self._failed.setdefault(id(outcome), unknown)
                     producer.purge()
                     return
         metrics.PRODUCER_QUEUE.set(0)

@@ -134,6 +134,8 @@ class HandlerCalls:
         self._stopping = stopping
         self.ended_at = monotonic()
         """When the last call ended, in monotonic seconds."""
+        self._cut_short = False
+        """Whether a stop has ended the run before its last message."""
         self._has_failed_together = False
         """Whether the log has a batch's traceback: where each message passes alone, there is no other."""
 
@@ -143,6 +145,7 @@ class HandlerCalls:
         Items that have a cause already (they could not be decoded) are passed through and not handed over; those that
         were done in an earlier try, or are skipped, are left out. With ``isolate`` a batch handler gets lists of one.
         """
+        self._cut_short = False
         undone = [item for item in items if not item.done]
         live = _find_live(undone)
         dead = [item for item in undone if item.cause is not None]
@@ -150,7 +153,7 @@ class HandlerCalls:
             yield from self._run_together(live)
         else:
             yield from self._run_alone(live)
-        if dead and not self._stopping():
+        if dead and not self._cut_short:
             yield Outcome(dead)
 
     def run_batch(self, batch: Batch, *, isolate: bool = False) -> Iterator[Outcome]:
@@ -166,7 +169,7 @@ class HandlerCalls:
             yield from run(batch, batch.payloads)
         else:
             batch.done = True
-        if dead and not self._stopping():
+        if dead and not self._cut_short:
             yield Outcome(dead)
 
     def _run_whole(self, batch: Batch, payloads: list[Any]) -> Iterator[Outcome]:
@@ -190,6 +193,7 @@ class HandlerCalls:
         try:
             for place, payload in enumerate(payloads):
                 if stopping():
+                    self._cut_short = True
                     batch.note_handled(place)
                     return
                 outgoing: list[Outgoing] = []
@@ -221,7 +225,10 @@ class HandlerCalls:
         # A Reject that is raised tells of one message. With many bad ones the good ones would come again for each, so
         # after the second everyone is handed over alone: whatever happens, a good message comes three times at most.
         for _ in range(2):
-            if not items or self._stopping():
+            if not items:
+                return
+            if self._stopping():
+                self._cut_short = True
                 return
             known, failed = failed, None
             try:
@@ -263,6 +270,7 @@ class HandlerCalls:
         waiting: set[tuple[str, int]] = set()
         for item in items:
             if self._stopping():
+                self._cut_short = True
                 return
             if item.partition in waiting:
                 continue

@@ -1,6 +1,6 @@
 """Delivery in transactions: what comes of messages and the offset behind them get into Kafka together, or not at all.
 
-Each owned partition has a producer with a transactional id of its own, ``<group>-<topic>-<partition>``. Whoever is
+Each owned partition has a producer with a transactional id of its own, ``<group>:<topic>:<partition>``. Whoever is
 given the partition makes that producer anew, which ends the transaction that a dead owner has left open and fences one
 that still believes to be the owner. Readers that read committed messages only (librdkafka's default,
 ``isolation.level=read_committed``) never see what was not committed.
@@ -102,7 +102,11 @@ class ExactlyOnce:
         self._sent = []
         ((partition, last),) = batch.last.items()
         done = len(batch)
-        if not any(outcome.whole for outcome in sent):
+        if any(outcome.whole for outcome in sent):
+            covered = {id(item) for outcome in sent for item in outcome.items}
+            if not covered.issuperset(map(id, batch.dead)):
+                return {}
+        else:
             done, sent = choose_whole(batch.items, sent)
             if not done:
                 return {}
@@ -137,7 +141,7 @@ class ExactlyOnce:
     def _make_producer(self, partition: Partition) -> Producer:
         topic, number = partition
         properties = self._config.to_transactional_producer_config().to_librdkafka() | {
-            "transactional.id": f"{self._config.group_id}-{topic}-{number}",
+            "transactional.id": f"{self._config.group_id}:{topic}:{number}",
             "logger": logging.getLogger("librdkafka"),
             "delivery.report.only.error": True,
         }
@@ -247,4 +251,5 @@ def choose_whole(items: Sequence[Item], outcomes: Sequence[Outcome]) -> tuple[in
         if not beyond:
             return done, chosen
         done = min(done, *(places[id(item)] for outcome in beyond for item in outcome.items))
-        chosen = [outcome for outcome in chosen if outcome not in beyond]
+        left_out = set(map(id, beyond))
+        chosen = [outcome for outcome in chosen if id(outcome) not in left_out]

@@ -88,7 +88,8 @@ class Holds:
     @property
     def problem(self) -> str | None:
         """Why the partition that has waited for the most tries waits, or None."""
-        worst = max(self._holds.items(), key=lambda pair: pair[1].tries, default=None)
+        # On another thread: what is waiting changes meanwhile.
+        worst = max(list(self._holds.items()), key=lambda pair: pair[1].tries, default=None)
         if worst is None:
             return None
         (topic, number), hold = worst

@@ -110,6 +110,7 @@ class KafkaConsumer:
                     self._beat()
                     member.note_lag()
                     batch, isolate = self._next_batch(member)
+                    member.note_served()
                     if batch:
                         self._work_through(member, batch, isolate=isolate)
                     else:
@@ -212,6 +213,7 @@ class KafkaConsumer:
             if together:
                 self._work(member, Batch.of(together, group=self._config.group_id), isolate=isolate)
         for partition in batch.last:
+            member.stay_now_and_then()
             if partition not in owned or places.get(partition) is not owned[partition]:
                 # It went while another one was worked on.
                 continue
@@ -223,9 +225,11 @@ class KafkaConsumer:
     def _work_one_by_one(self, member: Membership, partition: Partition, items: list[Item]) -> None:
         own = self._progress.places.get(partition)
         for place, item in enumerate(items):
+            member.stay_now_and_then()
             if own is None or self._progress.places.get(partition) is not own or self._stopping:
                 return
             if not own.alone:
+                self._progress.commit(member.client, now=True)
                 self._work(member, Batch.of(items[place:], group=self._config.group_id), isolate=False)
                 return
             self._beat()
@@ -234,13 +238,18 @@ class KafkaConsumer:
                     item.cause = _build_crash_cause(own.crashes)
                 else:
                     self._progress.begin_alone(member.client, partition, item.record.offset)
-            self._work(member, Batch.of([item], group=self._config.group_id), isolate=True)
+            if item.cause is not None or item.done:
+                self._progress.commit(member.client, now=True)
+            # What commits the beginning of the next one commits the end of this one.
+            is_last = place + 1 == len(items)
+            self._work(member, Batch.of([item], group=self._config.group_id), isolate=True, commit=is_last)
             self._progress.end_alone()
             if partition in self._holds:
                 self._holds.extend(partition, items[place + 1 :])
+                self._progress.commit(member.client, now=True)
                 return
 
-    def _work(self, member: Membership, batch: Batch, *, isolate: bool) -> None:
+    def _work(self, member: Membership, batch: Batch, *, isolate: bool, commit: bool = True) -> None:
         owned = dict(self._progress.places)
         member.note_metadata()
         self._delivery.begin(batch)
@@ -252,9 +261,9 @@ class KafkaConsumer:
             committed = self._delivery.confirm(batch, member)
             # 3. Per partition, move the position over the messages that are done.
             undone = self._move(batch, owned)
-            for partition in committed:
+            for partition, offset in committed.items():
                 if partition in owned:
-                    self._progress.note_committed(owned[partition])
+                    self._progress.note_committed(owned[partition], offset)
         except TransactionUnknown:
             # Where we think we are may be behind what Kafka has: that must not be committed.
             self._progress.forget(batch.last)
@@ -271,7 +280,8 @@ class KafkaConsumer:
         self._hold(member, kept, waits)
         member.go_on()
         # 5. Commit.
-        self._progress.commit(member.client)
+        if commit:
+            self._progress.commit(member.client)
 
     def _hand_over(self, batch: Batch, isolate: bool) -> tuple[dict[Partition, Outcome], HandlerError | None]:
         """Send what the handler gives back.
@@ -316,8 +326,8 @@ class KafkaConsumer:
                 _count_done(partition[0], own[:done])
             undone[partition] = own[done:]
             if own[done:]:
-                # A count that has to outlive this process.
-                place.failures = own[done].attempts
+                # A count that has to outlive this process, and the offset that it is about.
+                place.failures, place.position = own[done].attempts, own[done].record.offset
         return undone
 
     def _hold(self, member: Membership, undone: dict[Partition, list[Item]], waits: dict[Partition, Outcome]) -> None:

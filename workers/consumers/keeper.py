@@ -40,6 +40,7 @@ class Keeper:
         self._turn = threading.Condition()
         self._busy_since: float | None = None
         self._polling = False
+        self._told = False
         self._closed = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -76,19 +77,29 @@ class Keeper:
 
     def wait_until_done(self, timeout: float) -> bool:
         """Wait, in a callback on the keeper's thread, until the main thread is done; return whether it is."""
-        with self._turn:
-            return self._turn.wait_for(lambda: self._busy_since is None, timeout)
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            with self._turn:
+                if self._turn.wait_for(lambda: self._busy_since is None, max(0.0, min(left, _INTERVAL))):
+                    return True
+            if left <= 0:
+                return False
+            self._tell_once()
+
+    def _tell_once(self) -> None:
+        if self._stopping() and not self._told:
+            self._told = True
+            self._told_to_end()
 
     def _run(self) -> None:
-        told = False
         # Not a wait on the condition: the end of each iteration would wake it.
         while not self._closed.wait(_INTERVAL):
             with self._turn:
                 if self._busy_since is None:
-                    told = False
-                elif self._stopping() and not told:
-                    told = True
-                    self._use_client(self._told_to_end)
+                    self._told = False
+                elif self._stopping() and not self._told:
+                    self._use_client(self._tell_once)
                 elif self.busy_for > self._patience and self._error is None:
                     self._use_client(self._poll)
 

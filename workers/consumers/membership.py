@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -22,6 +23,7 @@ from consumers.inbox import Inbox
 from consumers.keeper import Keeper
 from consumers.lag import Lag
 from consumers.progress import Progress, to_partitions
+from telemetry import metrics
 from telemetry.errors import FatalKafkaError
 from telemetry.kafka_config import explain_refusal
 
@@ -32,6 +34,7 @@ _WAIT_SHARE = 0.8
 group goes on without this member."""
 _LEAVE = 20.0
 """Seconds that a stopping member gives Kafka to take its leave: less than the 30 that Kubernetes gives a pod."""
+_SERVE_EVERY = 1.0
 _KEEPER_POLL = 0.01
 """Seconds. Not 0: librdkafka counts a callback as polling only inside a poll that may block."""
 
@@ -60,6 +63,7 @@ class Membership:
         self._lag = Lag(config.group_id)
         self._settled = False
         self._paused = False
+        self._served_at = time.monotonic()
         self._kept_out: set[Partition] = set()
         self._problem: str | None = None
         self._metadata: Any = None
@@ -102,6 +106,7 @@ class Membership:
 
     def stay(self) -> None:
         """Serve the group in the middle of an iteration; nothing new comes in meanwhile."""
+        self.note_served()
         self.client.pause([TopicPartition(*partition) for partition in self.progress.places])
         self._paused = True
         try:
@@ -112,6 +117,15 @@ class Membership:
         if message is not None:
             self.inbox.accept([message])
         self.note_metadata()
+
+    def stay_now_and_then(self) -> None:
+        """Serve the group between two iterations of one batch, where it was not served for a second."""
+        if time.monotonic() - self._served_at > _SERVE_EVERY:
+            self.stay()
+
+    def note_served(self) -> None:
+        """Note that the group was served: by a call of `consume`."""
+        self._served_at = time.monotonic()
 
     def go_on(self) -> None:
         """Let messages in again that `stay` has kept out."""
@@ -178,10 +192,13 @@ class Membership:
         if partitions:
             self._delivery.take(sorted(to_partitions(partitions)))
             self.progress.take(client, partitions)
+        self.note_metadata()
         log.info("partitions assigned", partitions=_names(partitions), owned=len(self.progress.places))
 
     def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        # 1. What is in hand comes to its end first, or the next owner would do it again.
+        # 1. What is in hand comes to its end first, or the next owner would do it again; a transaction needs the
+        #    generation for that, which is another one already.
+        self.note_metadata()
         if self._keeper is not None and self._keeper.busy_for:
             log.info("partitions are asked for, what is in hand comes first", partitions=_names(partitions))
             patience = self._config.max_poll_interval_ms / 1000 * _WAIT_SHARE
@@ -214,6 +231,7 @@ class Membership:
         self._kept_out -= gone
         for partition in gone:
             self.holds.drop(partition)
+        metrics.CONSUMER_HELD_PARTITIONS.set(len(self.holds))
 
 
 def _names(partitions: Iterable[TopicPartition]) -> list[str]:

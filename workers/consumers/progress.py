@@ -56,6 +56,11 @@ class Place:
         return self.position is not None and self.position < self.exact_until
 
     @property
+    def is_behind_kafka(self) -> bool:
+        """Whether Kafka has more of it than we know to be done: a commit would take that back."""
+        return self.position is not None and self.committed is not None and self.position < self.committed[0]
+
+    @property
     def left_in_order(self) -> Mark:
         """The mark for a partition of which nothing is in hand any more."""
         return Mark(self.alone, self.crashes, self.failures)
@@ -121,7 +126,10 @@ class Progress:
             for partition in fresh:
                 place = self._places[partition]
                 place.begun = True
-                place.position = firsts[partition] if place.position is None else place.position
+                if place.position != firsts[partition]:
+                    # What the counts were about is gone: kept no longer, or compacted away.
+                    place.position = firsts[partition]
+                    place.crashes = place.failures = 0
             self._try_commit(client, fresh)
 
     def begin_alone(self, client: Consumer, partition: Partition, offset: int) -> None:
@@ -172,7 +180,7 @@ class Progress:
             place = self._places.get(partition)
             if place is not None and place.begun and place.position is not None:
                 leaving = (place.position, place.left_in_order)
-                if leaving != place.committed:
+                if leaving != place.committed and not place.is_behind_kafka:
                     left[partition] = leaving
         deadline = self._clock() + _LAST_TRIES
         while left:
@@ -196,10 +204,9 @@ class Progress:
         after = replace(place, position=offset, alone=max(0, place.alone - messages), crashes=0, failures=0)
         return TopicPartition(*partition, offset, metadata=format_mark(self._mark(after)))
 
-    def note_committed(self, place: Place) -> None:
-        """Note that somebody else has committed where we are in a partition: a transaction."""
-        if place.position is not None:
-            place.committed = (place.position, self._mark(place))
+    def note_committed(self, place: Place, offset: int) -> None:
+        """Note that somebody else has committed ``offset``, as `build_offset` has it: a transaction."""
+        place.committed = (offset, Mark(self._find_hand(place)))
 
     def _find_hand(self, place: Place) -> int:
         if place.alone:
@@ -216,7 +223,7 @@ class Progress:
         offsets = {}
         for partition in partitions:
             place = self._places[partition]
-            if place.position is not None:
+            if place.position is not None and not place.is_behind_kafka:
                 offsets[partition] = (place.position, self._mark(place))
         if offsets:
             try:

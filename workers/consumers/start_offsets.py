@@ -101,6 +101,7 @@ def _find_offsets(client: Consumer, places: list[TopicPartition], start_from: St
     if isinstance(start_from, datetime):
         at = int(start_from.timestamp() * 1000)
         found = client.offsets_for_times([TopicPartition(p.topic, p.partition, at) for p in places], timeout=_REQUEST)
+        raise_partition_errors(found)
         # Where nothing is as young as that, the group begins at the end.
         late = {(p.topic, p.partition) for p in found if p.offset < 0 or p.offset == OFFSET_END}
         ends = _find_ends(client, [p for p in places if (p.topic, p.partition) in late], OFFSET_END)
