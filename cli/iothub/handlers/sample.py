@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from consumers.calls import Handler, HandlerCalls, Item, Outcome, build_item
@@ -104,7 +105,7 @@ class _Sample:
             messages=messages,
             handled=self._handled,
             skipped=self._skipped,
-            dead_letters=tuple(self._dead),
+            dead_letters=tuple(sorted(self._dead, key=attrgetter("place.topic", "place.partition", "place.offset"))),
             retries=tuple(self._retries),
             held_back=self._held_back,
             produced=dict(self._produced),
