@@ -21,20 +21,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from consumers.async_handlers import adapt
+from consumers.failures import TRANSIENT, build_reject_cause, name_class, tell, understand
 from consumers.handlers import check_methods
 from consumers.records import Outgoing, Record, Reject, RetryLater
 from consumers.results import sort_results
 from telemetry import metrics
 from telemetry.codec import decode_json
 from telemetry.dead_letters import Cause
-from telemetry.errors import InvalidTelemetry, QueueFull
+from telemetry.errors import InvalidTelemetry
 from telemetry.headers import is_for_another_group
 
 if TYPE_CHECKING:
     from consumers.batch import Batch
-
-TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, QueueFull)
-"""Errors that pass by themselves: what they hit is tried again without limit."""
 
 log = structlog.get_logger(__name__)
 
@@ -182,7 +180,7 @@ class HandlerCalls:
             dead = []
             for place, rejected in by_place.items():
                 item = batch.find_item(place)
-                item.cause = _reject_cause(rejected, item.attempts + 1)
+                item.cause = build_reject_cause(rejected, item.attempts + 1)
                 dead.append(item)
             yield Outcome(dead, outgoing, whole=batch)
 
@@ -204,7 +202,7 @@ class HandlerCalls:
                     if result is not None:
                         outgoing, rejects = sort_results(result)
                 except BaseException as error:
-                    failed = _understand(error)
+                    failed = understand(error)
                 self.ended_at = ended = monotonic()
                 seconds.append(ended - begun)
                 begun = ended
@@ -238,7 +236,7 @@ class HandlerCalls:
                 at = reject.index
                 if at is None or not 0 <= at < len(items):
                     break
-                items[at].cause = _reject_cause(reject, items[at].attempts + 1)
+                items[at].cause = build_reject_cause(reject, items[at].attempts + 1)
                 yield Outcome([items[at]])
                 items = [item for place, item in enumerate(items) if place != at]
             except _WrongPlace:
@@ -247,13 +245,13 @@ class HandlerCalls:
                 yield Outcome(items, retry=later)
                 return
             except TRANSIENT as error:
-                yield Outcome(items, retry=RetryLater(_sentence(error)))
+                yield Outcome(items, retry=RetryLater(tell(error)))
                 return
             except Exception as error:
                 log.warning(
                     "batch failed, handing over one by one",
                     size=len(items),
-                    problem=_sentence(error),
+                    problem=tell(error),
                     exc_info=not self._has_failed_together,
                 )
                 self._has_failed_together = True
@@ -261,7 +259,7 @@ class HandlerCalls:
             else:
                 for place, rejected in by_place.items():
                     item = items[place]
-                    item.cause = _reject_cause(rejected, item.attempts + 1)
+                    item.cause = build_reject_cause(rejected, item.attempts + 1)
                 yield Outcome(items, outgoing)
                 return
         yield from self._run_alone(items)
@@ -284,11 +282,11 @@ class HandlerCalls:
         try:
             outgoing, rejects = self._call([item], failed=failed)
         except Reject as reject:
-            item.cause = _reject_cause(reject, item.attempts + 1)
+            item.cause = build_reject_cause(reject, item.attempts + 1)
         except RetryLater as later:
             return Outcome([item], retry=later)
         except TRANSIENT as error:
-            return Outcome([item], retry=RetryLater(_sentence(error)))
+            return Outcome([item], retry=RetryLater(tell(error)))
         except Exception as error:
             item.attempts += 1
             log.warning(
@@ -298,13 +296,13 @@ class HandlerCalls:
                 offset=item.record.offset,
                 attempt=item.attempts,
                 of=self._max_attempts,
-                problem=_sentence(error),
+                problem=tell(error),
                 exc_info=not item.traced,
             )
             item.traced = True
             if item.attempts < self._max_attempts:
-                return Outcome([item], retry=RetryLater(_sentence(error)))
-            item.cause = Cause("handler_failed", _sentence(error), "handle", _class_name(error), item.attempts)
+                return Outcome([item], retry=RetryLater(tell(error)))
+            item.cause = Cause("handler_failed", tell(error), "handle", name_class(error), item.attempts)
         else:
             return _conclude(item, outgoing, rejects)
         return Outcome([item])
@@ -322,7 +320,7 @@ class HandlerCalls:
         try:
             return sort_results(self._handle(payload))
         except BaseException as error:
-            failed = _understand(error)
+            failed = understand(error)
             if failed is error:
                 raise
             raise failed from failed.__cause__
@@ -337,7 +335,7 @@ def _find_live(items: Iterable[Item]) -> list[Item]:
 
 def _conclude(item: Item, outgoing: list[Outgoing], rejects: Sequence[Reject]) -> Outcome:
     if rejects:
-        item.cause = _reject_cause(rejects[0], item.attempts + 1)
+        item.cause = build_reject_cause(rejects[0], item.attempts + 1)
     return Outcome([item], outgoing)
 
 
@@ -364,66 +362,4 @@ def blame(outcome: Outcome, error: Exception) -> None:
         item.attempts += 1
     if len(items) == 1 and items[0].cause is None:
         (item,) = items
-        item.cause = Cause("output_refused", _sentence(error), "handle", _class_name(error), item.attempts)
-
-
-def _understand(error: BaseException) -> Exception:
-    """Return the failure that a handler's error means; a person who interrupts is let through."""
-    if isinstance(error, BaseExceptionGroup):
-        error = _choose(error)
-    if isinstance(error, KeyboardInterrupt):
-        raise error
-    return error if isinstance(error, Exception) else _tame(error)
-
-
-def _choose(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one error of several, as an `asyncio.TaskGroup` raises them together, that decides for all.
-
-    A person who interrupts, then a failure: it is bounded. Else one that waits: whoever is rejected can be so later.
-    """
-    return min(_flatten(group), key=_rank)
-
-
-def _rank(error: BaseException) -> int:
-    if isinstance(error, KeyboardInterrupt):
-        return 0
-    if isinstance(error, Reject):
-        return 3
-    return 2 if isinstance(error, (RetryLater, *TRANSIENT)) else 1
-
-
-def _flatten(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _flatten(error)
-        else:
-            yield error
-
-
-def _tame(error: BaseException) -> Exception:
-    """Return as a failure what would end the worker: a handler has no say in that, and a message still less."""
-    if isinstance(error, SystemExit):
-        tamed = RuntimeError(f"the handler called sys.exit({error.code!r})")
-    else:
-        # asyncio's CancelledError, or the panic of a library written in Rust.
-        tamed = RuntimeError(f"the handler raised {_sentence(error)}")
-    tamed.__cause__ = error
-    return tamed
-
-
-def _reject_cause(reject: Reject, attempts: int) -> Cause:
-    error = reject.__cause__ or reject
-    return Cause(reject.reason, str(reject), reject.stage, _class_name(error), attempts)
-
-
-def _class_name(error: BaseException) -> str:
-    cls = type(error)
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _sentence(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message can't be shown)"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        item.cause = Cause("output_refused", tell(error), "handle", name_class(error), item.attempts)
