@@ -338,3 +338,23 @@ def test_settings_that_cannot_work_are_named() -> None:
     consumer = KafkaConsumer(ConsumerConfig(properties={"fetch.mni.bytes": 1}), ["a"], Collector())
     with pytest.raises(ConfigurationError, match=r"KAFKA_PROPERTIES.*fetch\.mni\.bytes"):
         consumer.start()
+
+
+def test_a_batch_of_large_messages_ends_before_the_memory_does(
+    kafka: KafkaBroker, topic: str, run_consumer: Run, unique: Callable[[str], str]
+) -> None:
+    sizes: list[int] = []
+
+    class Weigh:
+        wants_bytes = True
+
+        def handle(self, payload: list[bytes]) -> None:
+            sizes.append(sum(map(len, payload)))
+
+    send(kafka, topic, [b"x" * 900_000] * 60, partition=0)
+    running = run_consumer(
+        group=unique("group"), topics=[topic], handler=Weigh(), consume_batch=True, batch_max_size=500
+    )
+    wait_until(lambda: sum(sizes) == 60 * 900_000)
+    running.stop()
+    assert max(sizes) < 16 * 1024 * 1024 + 900_000

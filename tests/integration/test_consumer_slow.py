@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -13,7 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 from consumers.config import ConsumerConfig
 from consumers.kafka_consumer import KafkaConsumer
 from consumers.marks import Mark, format_mark
-from integration_helpers import Collector, Running, committed, send
+from integration_helpers import Collector, OurProcess, Running, committed, send
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
 
@@ -128,20 +130,58 @@ def test_a_handler_beyond_its_limit_asks_for_a_restart(
     wait_until(lambda: running.consumer.find_liveness_problem() is None)
 
 
-def test_a_stop_does_not_wait_for_a_broker_that_is_silent(
-    kafka_factory: Callable[..., KafkaBroker], unique: Callable[[str], str]
-) -> None:
-    """Given a broker that is there and does not answer, when the consumer is stopped, then it ends all the same."""
+@pytest.fixture
+def own_kafka(kafka_factory: Callable[..., KafkaBroker]) -> Iterator[KafkaBroker]:
+    """A broker that a test may freeze."""
     kafka = kafka_factory()
-    (topic,) = kafka.create_topics([unique("raw")], partitions=1)
-    send(kafka, topic, [b"1"])
+    yield kafka
+    kafka.resume()
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_silent(own_kafka: KafkaBroker, unique: Callable[[str], str]) -> None:
+    """Given a broker that is there and does not answer, when the consumer is stopped, then it ends all the same."""
+    (topic,) = own_kafka.create_topics([unique("raw")], partitions=1)
+    send(own_kafka, topic, [b"1"])
     group = unique("group")
-    config = ConsumerConfig(bootstrap_servers=kafka.bootstrap_servers, group_id=group)
+    config = ConsumerConfig(bootstrap_servers=own_kafka.bootstrap_servers, group_id=group)
     running = Running(KafkaConsumer(config, [topic], Collector(), consume_timeout=0.2))
-    wait_until(lambda: committed(kafka, group, topic, 1)[0] == 1)
-    kafka.pause()
-    try:
-        # Joins it within half a minute.
-        running.stop()
-    finally:
-        kafka.resume()
+    wait_until(lambda: committed(own_kafka, group, topic, 1)[0] == 1)
+    own_kafka.pause()
+    # Joins it within half a minute.
+    running.stop()
+
+
+def test_nor_where_it_falls_silent_in_the_middle_of_the_work(
+    own_kafka: KafkaBroker, unique: Callable[[str], str], start_process: Callable[..., OurProcess], tmp_path: Path
+) -> None:
+    """Given a worker that waits for its commit, when it gets SIGTERM, then it hears it, and is gone in time."""
+    (topic,) = own_kafka.create_topics([unique("raw")], partitions=1)
+    send(own_kafka, topic, [b"%d" % number for number in range(500)])
+    seen = tmp_path / "seen"
+    handler = tmp_path / "handlers.py"
+    handler.write_text(
+        "import time\n"
+        "class Slow:\n"
+        "    def handle(self, payload):\n"
+        "        time.sleep(0.01)\n"
+        f"        open({str(seen)!r}, 'a').write('.')\n"
+    )
+    worker = start_process(
+        "consumers",
+        KAFKA_BOOTSTRAP_SERVERS=own_kafka.bootstrap_servers,
+        KAFKA_GROUP_ID=unique("group"),
+        CONSUMER_TOPICS=topic,
+        CONSUMER_HANDLER="Slow",
+        CONSUMER_HANDLER_FILE=str(handler),
+        CONSUMER_BATCH="false",
+    )
+    wait_until(lambda: seen.exists() and seen.stat().st_size > 20)
+    own_kafka.pause()
+    before = seen.stat().st_size
+    # One message may be in hand, and be handled to its end.
+    assert not threading.Event().wait(1)
+    assert seen.stat().st_size <= before + 2
+    begun = time.monotonic()
+    assert worker.terminate() == 0
+    assert time.monotonic() - begun < 30
+    assert "left without a word" in worker.log

@@ -5,7 +5,6 @@ A process that dies in between has sent it and not committed: the next one sends
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -15,19 +14,19 @@ from consumers.calls import Outcome, blame
 from consumers.config import ConsumerConfig
 from consumers.delivery import NEVER, Destinations, OffsetCommit
 from consumers.holds import Partition
+from consumers.stop import OUTPUTS, Stop
 from producers.kafka_producer import KafkaProducer
 from telemetry import metrics
 from telemetry.errors import DeliveryError, FatalKafkaError, QueueFull
 
 _FLUSH = 1.0
-_STOPPED_FLUSH = 10.0
-"""Seconds that a stopping consumer gives Kafka to take what it has produced; what is not taken is done again later."""
 
 
 class AtLeastOnce:
     """Sends for one consumer. Its producer is made when the first message goes out: most consumers never send.
 
-    ``beat`` is called while it waits for Kafka, which may be away for long; once ``stopping`` it waits ten seconds.
+    ``beat`` is called while it waits for Kafka, which may be away for long. What Kafka has not taken when ``stop`` has
+    no more time for it is done again by the next owner.
     """
 
     by_partition = False
@@ -37,12 +36,12 @@ class AtLeastOnce:
         config: ConsumerConfig,
         destinations: Destinations,
         *,
-        stopping: Callable[[], bool],
+        stop: Stop,
         beat: Callable[[], None],
     ) -> None:
         self._config = config
         self._destinations = destinations
-        self._stopping = stopping
+        self._stop = stop
         self._beat = beat
         self._producer: KafkaProducer | None = None
         self._sent: list[Outcome] = []
@@ -97,21 +96,19 @@ class AtLeastOnce:
         producer = self._producer
         if producer is None:
             return
-        give_up: float | None = None
+        may_go_on = self._stop.make_patience(OUTPUTS)
         metrics.PRODUCER_QUEUE.set(len(producer))
-        while left := producer.flush(_FLUSH / 10 if self._stopping() else _FLUSH):
+        while left := producer.flush(_FLUSH / 10 if self._stop.is_asked() else _FLUSH):
             metrics.PRODUCER_QUEUE.set(left)
             self.problem = f"{left} messages are not in Kafka yet"
             self._beat()
-            if self._stopping():
-                give_up = give_up or time.monotonic() + _STOPPED_FLUSH
-                if time.monotonic() >= give_up:
-                    # What is on its way may or may not arrive, and its report comes too late to tell.
-                    unknown = DeliveryError("Kafka has not confirmed it before the end", code="_PURGE_INFLIGHT")
-                    for outcome in self._sent:
-                        self._failed.setdefault(id(outcome), unknown)
-                    producer.purge()
-                    return
+            if not may_go_on():
+                # What is on its way may or may not arrive, and its report comes too late to tell.
+                unknown = DeliveryError("Kafka has not confirmed it before the end", code="_PURGE_INFLIGHT")
+                for outcome in self._sent:
+                    self._failed.setdefault(id(outcome), unknown)
+                producer.purge()
+                return
         metrics.PRODUCER_QUEUE.set(0)
         if not self._failed:
             self.problem = None

@@ -76,7 +76,8 @@ class Batch:
     @property
     def dead(self) -> list[Item]:
         """The messages that are dead letters, or are to be."""
-        return [item for item in self._known.values() if item.cause is not None]
+        looked_at = self._known.values() if self._items is None else self._items
+        return [item for item in looked_at if item.cause is not None]
 
     @property
     def is_done(self) -> bool:

@@ -65,6 +65,16 @@ class ConsumerConfig(KafkaConfig):
             }
         return ours
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long the group waits for a silent member: ``max.poll.interval.ms``, wherever it was set."""
+        return float(self.properties.get("max.poll.interval.ms", self.max_poll_interval_ms)) / 1000
+
+    @property
+    def reads_uncommitted(self) -> bool:
+        """Whether messages of transactions are read that were aborted, or still may be."""
+        return self.properties.get("isolation.level") == "read_uncommitted"
+
     def to_producer_config(self) -> ProducerConfig:
         """Return the settings of the producer that sends this consumer's outgoing messages and dead letters.
 

@@ -17,7 +17,6 @@ not tell how it ended, nobody may guess: the consumer ends, and whoever takes th
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,11 +26,13 @@ from functools import partial
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from consumers.aside import Aside, NoAnswer
 from consumers.batch import Batch
 from consumers.calls import Item, Outcome, blame
 from consumers.config import ConsumerConfig
 from consumers.delivery import NEVER, Destinations, OffsetCommit
 from consumers.holds import Partition
+from consumers.stop import OUTPUTS, Stop
 from producers.kafka_producer import Encoded
 from telemetry.errors import DeliveryError, FatalKafkaError, TransactionUnknown
 from telemetry.kafka_config import explain_refusal
@@ -40,7 +41,6 @@ _REQUEST = 15.0
 """Seconds for one step of a transaction."""
 _STEP = 1.0
 """Seconds after which a commit that takes long is looked at again."""
-_STOPPED_COMMIT = 10.0
 _POLL = 0.05
 
 log = structlog.get_logger(__name__)
@@ -56,12 +56,13 @@ class ExactlyOnce:
         config: ConsumerConfig,
         destinations: Destinations,
         *,
-        stopping: Callable[[], bool],
+        stop: Stop,
         beat: Callable[[], None],
     ) -> None:
         self._config = config
         self._destinations = destinations
-        self._stopping = stopping
+        self._stop = stop
+        self._aside = Aside("send-offset")
         self._beat = beat
         self._producers: dict[Partition, Producer] = {}
         self._producer: Producer | None = None
@@ -71,9 +72,11 @@ class ExactlyOnce:
 
     def take(self, partitions: Sequence[Partition]) -> None:
         """End what dead owners of ``partitions`` have left open, before their offsets are read."""
+        # All of them have the time of one: the group waits for this member meanwhile.
+        give_up = time.monotonic() + _REQUEST
         for partition in partitions:
             try:
-                self._producers[partition] = self._make_producer(partition)
+                self._producers[partition] = self._make_producer(partition, give_up)
             except KafkaException as error:
                 # Until one can be made, the partition waits.
                 self._note_problem(partition, error.args[0])
@@ -122,7 +125,7 @@ class ExactlyOnce:
                 for message in messages[id(outcome)]:
                     self._produce(producer, message, id(outcome))
             position = commit.build_offset(partition, offset, messages=done)
-            _send_offset(producer, position, commit.get_group_metadata())
+            self._send_offset(producer, position, commit.get_group_metadata())
             self._commit(producer)
         except KafkaException as error:
             self._abort(partition, error.args[0])
@@ -137,8 +140,9 @@ class ExactlyOnce:
         """Leave the producers; a transaction that is still open is aborted by Kafka or by the next owner."""
         self._producers.clear()
         self._sent.clear()
+        self._aside.close()
 
-    def _make_producer(self, partition: Partition) -> Producer:
+    def _make_producer(self, partition: Partition, give_up: float) -> Producer:
         topic, number = partition
         properties = self._config.to_transactional_producer_config().to_librdkafka() | {
             "transactional.id": f"{self._config.group_id}:{topic}:{number}",
@@ -149,11 +153,31 @@ class ExactlyOnce:
             producer = Producer(properties)
         except KafkaException as error:
             raise explain_refusal(self._config, error.args[0].str()) from error
-        producer.init_transactions(_REQUEST)
-        return producer
+        while True:
+            try:
+                producer.init_transactions(_STEP)
+            except KafkaException as error:
+                self._beat()
+                if not error.args[0].retriable() or self._stop.is_asked() or time.monotonic() >= give_up:
+                    raise
+            else:
+                return producer
+
+    def _send_offset(self, producer: Producer, position: TopicPartition, group: object) -> None:
+        # Aside: in librdkafka this call may outlast its timeout, for ever (issue 5456).
+        give_up = time.monotonic() + _REQUEST + _STEP
+        try:
+            self._aside.call(
+                lambda: producer.send_offsets_to_transaction([position], group, _REQUEST),
+                lambda: time.monotonic() < give_up,
+            )
+        except NoAnswer:
+            raise FatalKafkaError(
+                f"Kafka's coordinator has not taken an offset into a transaction for {_REQUEST:.0f} s"
+            ) from None
 
     def _commit(self, producer: Producer) -> None:
-        give_up: float | None = None
+        may_go_on = self._stop.make_patience(OUTPUTS)
         while True:
             self._beat()
             try:
@@ -162,9 +186,7 @@ class ExactlyOnce:
                 problem = error.args[0]
                 if problem.txn_requires_abort():
                     raise
-                if self._stopping():
-                    give_up = give_up or time.monotonic() + _STOPPED_COMMIT
-                if not problem.retriable() or (give_up is not None and time.monotonic() >= give_up):
+                if not problem.retriable() or not may_go_on():
                     raise TransactionUnknown(
                         f"nobody knows whether Kafka has committed a transaction: {problem.str()}"
                     ) from error
@@ -175,10 +197,13 @@ class ExactlyOnce:
     def _produce(self, producer: Producer, message: Encoded, outcome: int) -> None:
         topic, value, key, headers = message
         failed = partial(self._note_failure, outcome)
+        may_go_on = self._stop.make_patience(OUTPUTS)
         while True:
             try:
                 producer.produce(topic, value, key, headers=headers, on_delivery=failed)  # type: ignore[arg-type]
-            except BufferError:
+            except BufferError as error:
+                if not may_go_on():
+                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from error
                 producer.poll(_POLL)
                 self._beat()
             except KafkaException as error:
@@ -215,25 +240,6 @@ class ExactlyOnce:
         log.warning(
             "transaction failed", topic=partition[0], partition=partition[1], code=error.name(), why=error.str()
         )
-
-
-def _send_offset(producer: Producer, position: TopicPartition, group: object) -> None:
-    """Send the offset from a thread: in librdkafka this call may outlast its timeout, for ever (issue 5456)."""
-    problems: list[BaseException] = []
-
-    def send() -> None:
-        try:
-            producer.send_offsets_to_transaction([position], group, _REQUEST)
-        except BaseException as error:  # the caller's to raise
-            problems.append(error)
-
-    thread = threading.Thread(target=send, name="send-offset", daemon=True)
-    thread.start()
-    thread.join(_REQUEST + _STEP)
-    if thread.is_alive():
-        raise FatalKafkaError(f"Kafka's coordinator has not taken an offset into a transaction for {_REQUEST:.0f} s")
-    if problems:
-        raise problems[0]
 
 
 def choose_whole(items: Sequence[Item], outcomes: Sequence[Outcome]) -> tuple[int, list[Outcome]]:

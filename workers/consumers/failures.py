@@ -75,3 +75,14 @@ def tell(error: BaseException) -> str:
     except Exception:
         text = "(its message can't be shown)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def build_crash_cause(crashes: int) -> Cause:
+    """Return why a message is a dead letter that ``crashes`` processes have died of."""
+    return Cause(
+        "crashed_worker",
+        f"{crashes} processes ended while they had this message alone in hand: killed, out of memory, or crashed",
+        "handle",
+        "telemetry.errors.WorkerCrashed",
+        crashes,
+    )

@@ -9,25 +9,28 @@ came of it.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import structlog
+from confluent_kafka import TopicPartition
 
+from consumers.aside import Aside
 from consumers.at_least_once import AtLeastOnce
 from consumers.batch import Batch
 from consumers.calls import Handler, HandlerCalls, Item, Outcome
 from consumers.config import ConsumerConfig
+from consumers.counts import count, count_batch, count_done
 from consumers.delivery import Delivery, Destinations
 from consumers.exactly_once import ExactlyOnce
+from consumers.failures import build_crash_cause
 from consumers.holds import Holds, Partition
 from consumers.inbox import Inbox
 from consumers.keeper import Keeper
 from consumers.membership import Membership
-from consumers.progress import Place, Progress
+from consumers.progress import Commit, Place, Progress
+from consumers.stop import COMMITS, Stop
 from telemetry import metrics
-from telemetry.dead_letters import Cause
 from telemetry.errors import ConfigurationError, HandlerError, TransactionUnknown
 from telemetry.names import check_topic_names
 
@@ -78,19 +81,26 @@ class KafkaConsumer:
         exactly_once = delivery == "exactly-once"
         if exactly_once and not self._commit_each:
             raise ConfigurationError("commit: with exactly-once delivery a transaction commits, it can't be 'auto'")
+        if exactly_once and config.reads_uncommitted:
+            raise ConfigurationError(
+                "KAFKA_PROPERTIES: with exactly-once delivery isolation.level can't be 'read_uncommitted': "
+                "what a transaction has taken back would come out again"
+            )
         # Without batches and with a commit after each iteration, an iteration is one message.
         self._most = 1 if self._commit_each and not consume_batch and not exactly_once else batch_max_size
         self._max_attempts = max_attempts
         self._dlq_topic = dlq_topic
         self._handle_limit = handle_limit
-        self._calls = HandlerCalls(handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._is_stopping)
+        self._stop = Stop()
+        self._calls = HandlerCalls(
+            handler, batch=consume_batch, max_attempts=max_attempts, stopping=self._stop.is_asked
+        )
         self._delivery: Delivery = (ExactlyOnce if exactly_once else AtLeastOnce)(
             config,
             Destinations(config.group_id, output_topic, dlq_topic),
-            stopping=self._is_stopping,
+            stop=self._stop,
             beat=self._beat,
         )
-        self._stopping = False
         self._turned = time.monotonic()
         self._member: Membership | None = None
 
@@ -103,10 +113,10 @@ class KafkaConsumer:
         self._progress, self._holds = member.progress, member.holds
         self._tried_again = False
         try:
-            with Keeper(member.stay, stopping=self._is_stopping, told_to_end=self._take_back) as keeper:
+            with Keeper(member.stay, stop=self._stop, told_to_end=self._take_back) as keeper:
                 self._keeper = keeper
                 member.join(keeper)
-                while not self._stopping:
+                while not self._stop.is_asked():
                     self._beat()
                     member.note_lag()
                     batch, isolate = self._next_batch(member)
@@ -120,7 +130,7 @@ class KafkaConsumer:
 
     def stop(self, *_: object) -> None:
         """Ask the loop to leave after its current iteration. Takes the arguments of a signal handler."""
-        self._stopping = True
+        self._stop.ask()
 
     def find_readiness_problem(self) -> str | None:
         """Return why this consumer is not at work, or None: it is in its group, and nothing it holds is stuck."""
@@ -128,7 +138,7 @@ class KafkaConsumer:
         if member is None:
             return "it does not consume"
         still = self._still_for
-        if still > min(self._handle_limit, self._config.max_poll_interval_ms / 1000):
+        if still > min(self._handle_limit, self._config.patience_seconds):
             return f"the handler has been at it for {still:.0f} s"
         return member.find_problem() or self._delivery.problem or member.holds.problem
 
@@ -143,20 +153,34 @@ class KafkaConsumer:
     def _still_for(self) -> float:
         return time.monotonic() - max(self._turned, self._calls.ended_at) if self._member is not None else 0.0
 
-    def _is_stopping(self) -> bool:
-        return self._stopping
-
     def _beat(self) -> None:
         self._turned = time.monotonic()
 
     def _make_member(self) -> Membership:
-        progress = Progress(
-            in_hand=self._most, interval=None if self._commit_each else self._config.auto_commit_interval_ms / 1000
-        )
-        inbox = Inbox(most=self._most, timeout=self._timeout, batch=self._batch, stopping=self._is_stopping)
-        holds = Holds(time.monotonic)
+        aside = Aside("kafka")
+
+        def make_commit(commit: Commit) -> Sequence[TopicPartition] | None:
+            patience = self._stop.make_patience(COMMITS)
+
+            def may_go_on() -> bool:
+                self._beat()
+                return patience()
+
+            return aside.call(commit, may_go_on)
+
         return Membership(
-            self._config, self._topics, progress=progress, holds=holds, inbox=inbox, delivery=self._delivery
+            self._config,
+            self._topics,
+            progress=Progress(
+                in_hand=self._most,
+                interval=None if self._commit_each else self._config.auto_commit_interval_ms / 1000,
+                make_commit=make_commit,
+            ),
+            holds=Holds(time.monotonic),
+            inbox=Inbox(most=self._most, timeout=self._timeout, batch=self._batch, stopping=self._stop.is_asked),
+            delivery=self._delivery,
+            stop=self._stop,
+            aside=aside,
         )
 
     def _close(self, member: Membership) -> None:
@@ -166,7 +190,7 @@ class KafkaConsumer:
             self._delivery.close()
             self._member = None
             # Not at the start: a signal that came just before it would be forgotten.
-            self._stopping = False
+            self._stop.clear()
 
     # --- in: what to work on next ---
 
@@ -226,7 +250,7 @@ class KafkaConsumer:
         own = self._progress.places.get(partition)
         for place, item in enumerate(items):
             member.stay_now_and_then()
-            if own is None or self._progress.places.get(partition) is not own or self._stopping:
+            if own is None or self._progress.places.get(partition) is not own or self._stop.is_asked():
                 return
             if not own.alone:
                 self._progress.commit(member.client, now=True)
@@ -235,7 +259,7 @@ class KafkaConsumer:
             self._beat()
             if item.cause is None and not item.done:
                 if own.crashes >= self._max_attempts:
-                    item.cause = _build_crash_cause(own.crashes)
+                    item.cause = build_crash_cause(own.crashes)
                 else:
                     self._progress.begin_alone(member.client, partition, item.record.offset)
             if item.cause is not None or item.done:
@@ -308,7 +332,7 @@ class KafkaConsumer:
                 if partition in owned:
                     self._progress.move(owned[partition], last + 1, messages=len(batch))
                     self._holds.settle(partition)
-            _count_batch(batch)
+            count_batch(batch)
             return {}
         items = batch.items
         by_partition: dict[Partition, list[Item]] = {}
@@ -323,7 +347,7 @@ class KafkaConsumer:
             if done:
                 self._progress.move(place, own[done - 1].record.offset + 1, messages=done)
                 self._holds.settle(partition)
-                _count_done(partition[0], own[:done])
+                count_done(partition[0], own[:done])
             undone[partition] = own[done:]
             if own[done:]:
                 # A count that has to outlive this process, and the offset that it is about.
@@ -332,7 +356,7 @@ class KafkaConsumer:
 
     def _hold(self, member: Membership, undone: dict[Partition, list[Item]], waits: dict[Partition, Outcome]) -> None:
         for partition, items in undone.items():
-            if not items or self._stopping:
+            if not items or self._stop.is_asked():
                 member.let_in(partition)
                 continue
             wait = waits.get(partition)
@@ -346,7 +370,7 @@ class KafkaConsumer:
                 isolate=any(item.attempts for item in items),
             )
             member.keep_out(partition)
-            _count(partition[0], "retried", 1)
+            count(partition[0], "retried", 1)
             log.warning(
                 "partition waits",
                 topic=partition[0],
@@ -363,37 +387,3 @@ class KafkaConsumer:
         member = self._member
         if member is not None and self._still_for <= self._handle_limit:
             self._progress.take_back_alone(member.client)
-
-
-def _build_crash_cause(crashes: int) -> Cause:
-    return Cause(
-        "crashed_worker",
-        f"{crashes} processes ended while they had this message alone in hand: killed, out of memory, or crashed",
-        "handle",
-        "telemetry.errors.WorkerCrashed",
-        crashes,
-    )
-
-
-def _count_batch(batch: Batch) -> None:
-    dead = Counter(item.record.topic for item in batch.dead)
-    for item in batch.dead:
-        metrics.CONSUMER_DEAD_LETTERS.labels(item.cause.reason if item.cause else "").inc()
-    for topic, number in batch.count_topics().items():
-        _count(topic, "dead_lettered", dead[topic])
-        _count(topic, "handled", number - dead[topic])
-
-
-def _count_done(topic: str, items: list[Item]) -> None:
-    dead = [item.cause for item in items if item.cause is not None]
-    for cause in dead:
-        metrics.CONSUMER_DEAD_LETTERS.labels(cause.reason).inc()
-    skipped = sum(item.skipped for item in items)
-    _count(topic, "dead_lettered", len(dead))
-    _count(topic, "skipped", skipped)
-    _count(topic, "handled", len(items) - len(dead) - skipped)
-
-
-def _count(topic: str, outcome: str, number: int) -> None:
-    if number:
-        metrics.CONSUMER_MESSAGES.labels(topic, outcome).inc(number)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from consumers.stop import COMMITS, Stop
+
 PATIENCE = 1.0
 """Seconds that a call may take before its member is kept: most calls never meet the keeper."""
 _INTERVAL = 0.25
@@ -22,19 +24,19 @@ class Keeper:
     """Calls ``poll`` every quarter of a second while the main thread is busy for longer than ``patience`` seconds.
 
     ``poll`` serves the group; its callbacks run on the keeper's thread. ``told_to_end`` is called once where the
-    process was asked to end (``stopping``) while the main thread is busy.
+    process was asked to end (``stop``) while the main thread is busy.
     """
 
     def __init__(
         self,
         poll: Callable[[], None],
         *,
-        stopping: Callable[[], bool],
+        stop: Stop,
         told_to_end: Callable[[], None],
         patience: float = PATIENCE,
     ) -> None:
         self._poll = poll
-        self._stopping = stopping
+        self._stop = stop
         self._told_to_end = told_to_end
         self._patience = patience
         self._turn = threading.Condition()
@@ -53,18 +55,26 @@ class Keeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed.set()
-        self._thread.join()
+        may_go_on = self._stop.make_patience(COMMITS)
+        while self._thread.is_alive() and may_go_on():
+            self._thread.join(_INTERVAL)
 
     def begin(self) -> None:
         """Leave the client to the keeper."""
         self._busy_since = time.monotonic()
 
     def end(self) -> None:
-        """Take the client back, as soon as the keeper has left it. Raises what its poll raised."""
+        """Take the client back, as soon as the keeper has left it. Raises what its poll raised.
+
+        A keeper that Kafka does not answer is not waited for beyond the end: nothing is asked of Kafka then.
+        """
         with self._turn:
             self._busy_since = None
             self._turn.notify_all()
-            self._turn.wait_for(lambda: not self._polling)
+            if self._polling:
+                may_go_on = self._stop.make_patience(COMMITS)
+                while self._polling and may_go_on():
+                    self._turn.wait(_INTERVAL)
             error, self._error = self._error, None
         if error is not None:
             raise error
@@ -88,7 +98,7 @@ class Keeper:
             self._tell_once()
 
     def _tell_once(self) -> None:
-        if self._stopping() and not self._told:
+        if self._stop.is_asked() and not self._told:
             self._told = True
             self._told_to_end()
 
@@ -98,7 +108,7 @@ class Keeper:
             with self._turn:
                 if self._busy_since is None:
                     self._told = False
-                elif self._stopping() and not self._told:
+                elif self._stop.is_asked() and not self._told:
                     self._use_client(self._tell_once)
                 elif self.busy_for > self._patience and self._error is None:
                     self._use_client(self._poll)

@@ -6,7 +6,6 @@ Callbacks run inside `consume` and `poll`: on the main thread between iterations
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,6 +15,7 @@ import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from consumers.aside import Aside, NoAnswer
 from consumers.config import ConsumerConfig
 from consumers.delivery import Delivery
 from consumers.holds import Holds, Partition
@@ -23,6 +23,7 @@ from consumers.inbox import Inbox
 from consumers.keeper import Keeper
 from consumers.lag import Lag
 from consumers.progress import Progress, to_partitions
+from consumers.stop import LEAVE, Stop
 from telemetry import metrics
 from telemetry.errors import FatalKafkaError
 from telemetry.kafka_config import explain_refusal
@@ -32,8 +33,6 @@ _SPARE_AFTER = 5.0
 _WAIT_SHARE = 0.8
 """Share of ``max.poll.interval.ms`` that a rebalance is kept waiting for messages in hand: beyond the whole of it the
 group goes on without this member."""
-_LEAVE = 20.0
-"""Seconds that a stopping member gives Kafka to take its leave: less than the 30 that Kubernetes gives a pod."""
 _SERVE_EVERY = 1.0
 _KEEPER_POLL = 0.01
 """Seconds. Not 0: librdkafka counts a callback as polling only inside a poll that may block."""
@@ -53,6 +52,8 @@ class Membership:
         holds: Holds,
         inbox: Inbox,
         delivery: Delivery,
+        stop: Stop,
+        aside: Aside,
     ) -> None:
         self._config = config
         self._topics = topics
@@ -60,6 +61,8 @@ class Membership:
         self.holds = holds
         self.inbox = inbox
         self._delivery = delivery
+        self._stop = stop
+        self._aside = aside
         self._lag = Lag(config.group_id)
         self._settled = False
         self._paused = False
@@ -78,23 +81,15 @@ class Membership:
 
     def leave(self) -> None:
         """Leave the group, which commits where we are, and close the client; without a word where Kafka is silent."""
-        problems: list[BaseException] = []
-
-        def close() -> None:
-            try:
-                self.client.close()
-            except BaseException as error:  # the caller's to raise
-                problems.append(error)
-
-        # A broker that is there and does not answer is waited for without end.
-        thread = threading.Thread(target=close, name="leave", daemon=True)
-        thread.start()
-        thread.join(_LEAVE)
-        self._settled = False
-        if thread.is_alive():
-            log.warning("Kafka does not answer, left without a word", group=self._config.group_id, waited=_LEAVE)
-        elif problems:
-            raise problems[0]
+        # Where the consumer ends by itself, it has the same time as one that was asked to.
+        self._stop.ask()
+        try:
+            self._aside.call(self.client.close, self._stop.make_patience(LEAVE))
+        except NoAnswer:
+            log.warning("Kafka does not answer, left without a word", group=self._config.group_id)
+        finally:
+            self._settled = False
+            self._aside.close()
         log.info("consumer closed", group=self._config.group_id)
 
     def find_problem(self) -> str | None:
@@ -201,7 +196,7 @@ class Membership:
         self.note_metadata()
         if self._keeper is not None and self._keeper.busy_for:
             log.info("partitions are asked for, what is in hand comes first", partitions=_names(partitions))
-            patience = self._config.max_poll_interval_ms / 1000 * _WAIT_SHARE
+            patience = self._config.patience_seconds * _WAIT_SHARE
             if not self._keeper.wait_until_done(patience):
                 log.warning(
                     "partitions leave with messages in hand", partitions=_names(partitions), waited=round(patience, 1)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from consumers.aside import NoAnswer
 from consumers.batch import Batch
 from consumers.holds import Partition
 from consumers.marks import UNKNOWN, Mark, format_mark, parse_mark
@@ -28,7 +29,15 @@ _LAST_TRIES = 3.0
 _PAUSE = 0.1
 _REQUEST = 10.0
 
+Commit = Callable[[], Sequence[TopicPartition] | None]
+"""A synchronous commit to make; it returns how each partition's went."""
+MakeCommit = Callable[[Commit], Sequence[TopicPartition] | None]
+
 log = structlog.get_logger(__name__)
+
+
+def _commit_directly(commit: Commit) -> Sequence[TopicPartition] | None:
+    return commit()
 
 
 @dataclass(slots=True)
@@ -70,12 +79,21 @@ class Progress:
     """The owned partitions and their `Place`.
 
     ``in_hand`` is the most messages that an iteration takes. `commit` commits synchronously; every ``interval`` seconds
-    where one is given, else each time.
+    where one is given, else each time. ``make_commit`` makes it, except within a callback of the client; it may raise
+    NoAnswer.
     """
 
-    def __init__(self, *, in_hand: int, interval: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        in_hand: int,
+        interval: float | None,
+        make_commit: MakeCommit = _commit_directly,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._in_hand = in_hand
         self._interval = interval
+        self._make_commit = make_commit
         self._clock = clock
         self._committed_at = clock()
         self._places: dict[Partition, Place] = {}
@@ -149,7 +167,8 @@ class Progress:
         """Say in Kafka that the process ends because it was told to: what it has alone in hand is not to blame."""
         partition, self._begun_alone = self._begun_alone, None
         if partition is not None and partition in self._places:
-            self._try_commit(client, [partition])
+            # Within a callback, it may be.
+            self._try_commit(client, [partition], _commit_directly)
 
     def move(self, place: Place, offset: int, *, messages: int) -> None:
         """Note that everything before ``offset`` is done, ``messages`` of it just now.
@@ -185,7 +204,7 @@ class Progress:
         deadline = self._clock() + _LAST_TRIES
         while left:
             try:
-                self._commit(client, left)
+                self._commit(client, left, _commit_directly)
             except KafkaException as error:
                 if error.args[0].code() in _REBALANCING and self._clock() < deadline:
                     time.sleep(_PAUSE)
@@ -219,7 +238,12 @@ class Progress:
     def _is_uncommitted(self, place: Place) -> bool:
         return place.begun and (place.position, self._mark(place)) != place.committed
 
-    def _try_commit(self, client: Consumer, partitions: Iterable[Partition]) -> None:
+    def _try_commit(
+        self,
+        client: Consumer,
+        partitions: Iterable[Partition],
+        make: MakeCommit | None = None,
+    ) -> None:
         offsets = {}
         for partition in partitions:
             place = self._places[partition]
@@ -227,18 +251,23 @@ class Progress:
                 offsets[partition] = (place.position, self._mark(place))
         if offsets:
             try:
-                self._commit(client, offsets)
+                self._commit(client, offsets, make or self._make_commit)
             except KafkaException as error:
                 _log_uncommitted(error)
+            except NoAnswer:
+                log.warning("offsets not committed", why="Kafka has not answered before the end")
 
-    def _commit(self, client: Consumer, offsets: Mapping[Partition, tuple[int, Mark]]) -> None:
-        done = client.commit(
-            offsets=[
-                TopicPartition(*partition, offset, metadata=format_mark(mark))
-                for partition, (offset, mark) in offsets.items()
-            ],
-            asynchronous=False,
-        )
+    def _commit(
+        self,
+        client: Consumer,
+        offsets: Mapping[Partition, tuple[int, Mark]],
+        make: MakeCommit,
+    ) -> None:
+        to_commit = [
+            TopicPartition(*partition, offset, metadata=format_mark(mark))
+            for partition, (offset, mark) in offsets.items()
+        ]
+        done = make(lambda: client.commit(offsets=to_commit, asynchronous=False))
         raise_partition_errors(done)
         for partition, (offset, mark) in offsets.items():
             place = self._places.get(partition)

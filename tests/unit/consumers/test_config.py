@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from consumers.config import ConsumerConfig
+from consumers.kafka_consumer import KafkaConsumer
 from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES
 from telemetry.errors import ConfigurationError
 from telemetry.kafka_config import KafkaConfig
@@ -110,3 +111,19 @@ def test_its_producer_reaches_the_same_kafka_and_gives_nothing_up(environment: S
     } | {"properties": config.properties | {"delivery.report.only.error": True}}
     assert producer.to_librdkafka()["sasl.password"] == "hunter2"
     assert (producer.message_timeout_ms, producer.message_max_bytes) == (0, DLQ_MAX_MESSAGE_BYTES)
+
+
+def test_how_long_the_group_waits_is_known_however_it_was_set() -> None:
+    assert ConsumerConfig(max_poll_interval_ms=60_000).patience_seconds == 60
+    assert ConsumerConfig(properties={"max.poll.interval.ms": "90000"}).patience_seconds == 90
+
+
+def test_exactly_once_refuses_to_read_what_was_taken_back() -> None:
+    config = ConsumerConfig(properties={"isolation.level": "read_uncommitted"})
+
+    class Handler:
+        def handle(self, payload: object) -> None:
+            """Never called."""
+
+    with pytest.raises(ConfigurationError, match=r"KAFKA_PROPERTIES: .* isolation\.level can't be 'read_uncommitted'"):
+        KafkaConsumer(config, ["telemetry.raw"], Handler(), delivery="exactly-once")

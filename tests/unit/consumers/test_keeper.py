@@ -8,17 +8,18 @@ from collections.abc import Callable
 import pytest
 
 from consumers.keeper import Keeper
+from consumers.stop import Stop
 from support.waiting import wait_until
 
 
 def make_keeper(
     poll: Callable[[], None],
     *,
-    stopping: Callable[[], bool] = lambda: False,
+    stop: Stop | None = None,
     told_to_end: Callable[[], None] = lambda: None,
     patience: float = 0.0,
 ) -> Keeper:
-    return Keeper(poll, stopping=stopping, told_to_end=told_to_end, patience=patience)
+    return Keeper(poll, stop=stop or Stop(), told_to_end=told_to_end, patience=patience)
 
 
 def test_it_polls_while_the_main_thread_is_busy_and_not_before_or_after() -> None:
@@ -115,12 +116,12 @@ def test_what_its_poll_raises_is_the_main_threads_to_raise() -> None:
 
 def test_the_end_that_is_asked_for_is_told_once_an_iteration() -> None:
     told: list[int] = []
-    stopping = threading.Event()
-    with make_keeper(lambda: None, stopping=stopping.is_set, told_to_end=lambda: told.append(1), patience=60) as keeper:
+    stop = Stop()
+    with make_keeper(lambda: None, stop=stop, told_to_end=lambda: told.append(1), patience=60) as keeper:
         keeper.begin()
         assert not threading.Event().wait(0.4)
         assert told == []
-        stopping.set()
+        stop.ask()
         wait_until(lambda: told == [1])
         assert not threading.Event().wait(0.6)
         assert told == [1]
