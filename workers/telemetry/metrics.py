@@ -49,6 +49,9 @@ INGESTION_ACK_SECONDS = Histogram(
 INGESTION_IN_FLIGHT = Gauge(
     "iothub_ingestion_in_flight", "Messages that have come in and are not acknowledged yet.", ["source"]
 )
+INGESTION_HTTP_RESPONSES = Counter(
+    "iothub_ingestion_http_responses_total", "Answers to HTTP requests of devices, by status.", ["status"]
+)
 PRODUCER_QUEUE = Gauge("iothub_producer_queue", "Messages handed to the producer that Kafka has not acknowledged.")
 PRODUCER_FAILURES = Counter(
     "iothub_producer_failures_total", "Messages that Kafka did not take, by librdkafka's name of the error.", ["code"]

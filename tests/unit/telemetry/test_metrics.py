@@ -21,6 +21,7 @@ NAMES: dict[str, tuple[type[MetricWrapperBase], tuple[str, ...]]] = {
     "iothub_ingestion_messages_total": (Counter, ("source", "outcome")),
     "iothub_ingestion_ack_seconds": (Histogram, ("source",)),
     "iothub_ingestion_in_flight": (Gauge, ("source",)),
+    "iothub_ingestion_http_responses_total": (Counter, ("status",)),
     "iothub_producer_queue": (Gauge, ()),
     "iothub_producer_failures_total": (Counter, ("code",)),
     "iothub_producer_dropped_total": (Counter, ()),

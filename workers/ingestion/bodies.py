@@ -1,0 +1,232 @@
+"""A body, piece by piece, into its messages: exact slices of it, never decoded and written anew. Pure.
+
+Only what tells messages apart is looked at: brackets, commas and the ends of strings of an array, the line ends of
+NDJSON. Whatever lies between them goes on as it is; the validator judges it.
+
+A splitter is fed with pieces as they come and gives messages away as they are whole, so that no part of a body lies in
+memory twice.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Final, Protocol
+
+_SPACE = b" \t\r\n"
+"""What JSON takes as white space (RFC 8259 §2)."""
+
+# Brackets of both kinds count alike: an array that mixes them up is no JSON, and the validator's matter as far as its
+# elements can be told apart. All is possessive: a text that does not match is given up at once.
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_PLAIN: Final = rb'[^"\[\]{}]*+'
+
+
+def _nested(inner: bytes) -> bytes:
+    return rb"[\[{]" + _PLAIN + rb"(?:(?:" + inner + rb")" + _PLAIN + rb")*+[\]}]"
+
+
+_FLAT: Final = _nested(_STRING)
+_READING: Final = _nested(_STRING + b"|" + _nested(_STRING + b"|" + _FLAT))
+_ELEMENT = re.compile(rb"[ \t\r\n]*+(" + _READING + rb")[ \t\r\n]*+([,\]])", re.DOTALL)
+"""An element up to three levels deep with what ends it, in one go: nearly every reading is one."""
+_TOKEN = re.compile(_STRING + rb'|["\[\]{},]', re.DOTALL)
+"""What can end an element or keep it from ending; a quote by itself opens a string whose end has not come yet."""
+_IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+"""As much of a string as is whole: up to its quote, or to a backslash with nothing behind it yet."""
+
+_QUOTE, _COMMA, _CLOSE_ARRAY = ord('"'), ord(","), ord("]")
+_OPENING, _CLOSING = frozenset(b"[{"), frozenset(b"]}")
+
+
+class BodyError(ValueError):
+    """A body can't be told apart into messages; the sentence says where and why."""
+
+
+class Splitter(Protocol):
+    """Takes a body's pieces in order and gives its messages away."""
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the messages that are whole now. Raises BodyError."""
+
+    def finish(self) -> list[bytes]:
+        """Return the rest at the body's end. Raises BodyError where a message is not whole."""
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the body is several messages by its form, so that each has an index; clear once it has ended."""
+
+
+class JsonSplitter:
+    """``application/json``: an array is its elements, anything else is one message, untouched from end to end."""
+
+    def __init__(self) -> None:
+        self._blank = b""
+        self._splitter: ArraySplitter | WholeSplitter | None = None
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the body is an array."""
+        return isinstance(self._splitter, ArraySplitter)
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the messages that are whole now. Raises BodyError."""
+        if self._splitter is None:
+            text = piece.lstrip(_SPACE)
+            if not text:
+                self._blank += piece
+                return []
+            self._splitter = ArraySplitter(len(self._blank)) if text.startswith(b"[") else WholeSplitter()
+            if not self.is_batch:
+                self._splitter.feed(self._blank)
+        return self._splitter.feed(piece)
+
+    def finish(self) -> list[bytes]:
+        """Return the rest at the body\'s end. Raises BodyError where a message is not whole."""
+        if self._splitter is None:
+            raise BodyError("the body is empty: send a JSON object or an array of them")
+        return self._splitter.finish()
+
+
+class WholeSplitter:
+    """The body is the message."""
+
+    is_batch = False
+
+    def __init__(self) -> None:
+        # It grows in place and gives its bytes away without a copy.
+        self._body = io.BytesIO()
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the messages that are whole now. Raises BodyError."""
+        self._body.write(piece)
+        return []
+
+    def finish(self) -> list[bytes]:
+        """Return the rest at the body\'s end. Raises BodyError where a message is not whole."""
+        return [self._body.getvalue()]
+
+
+class ArraySplitter:
+    """The elements of one JSON array. ``offset`` is how much of the body came before the first piece."""
+
+    is_batch = True
+
+    def __init__(self, offset: int = 0) -> None:
+        self._offset = offset
+        self._buffer = bytearray()
+        self._start = 0
+        """Where in the buffer the present element begins."""
+        self._at = 0
+        """Up to where the buffer has been looked at."""
+        self._depth = -1
+        """How many brackets are open within the element; -1 before the array itself."""
+        self._in_string = False
+        self._has_elements = False
+        self._has_ended = False
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the messages that are whole now. Raises BodyError."""
+        self._buffer += piece
+        if self._depth < 0:
+            self._start = self._at = self._buffer.index(b"[") + 1
+            self._depth = 0
+        found: list[bytes] = []
+        while not self._has_ended and self._find_element(found):
+            pass
+        if self._has_ended and self._buffer[self._start :].strip(_SPACE):
+            raise BodyError(f"something comes behind the end of the array, at byte {self._offset + self._start}")
+        del self._buffer[: self._start]
+        self._offset += self._start
+        self._at -= self._start
+        self._start = 0
+        return found
+
+    def finish(self) -> list[bytes]:
+        """Return the rest at the body\'s end. Raises BodyError where a message is not whole."""
+        if not self._has_ended:
+            inside = " within a string" if self._in_string else ""
+            raise BodyError(f"the body ends{inside} before its array does: its closing bracket is missing")
+        return []
+
+    def _find_element(self, found: list[bytes]) -> bool:
+        """Add the next element to ``found``; return whether it is whole."""
+        if self._at == self._start:
+            match = _ELEMENT.match(self._buffer, self._start)
+            if match is not None:
+                found.append(match[1])
+                self._end_element(match.end(), is_last=match[2] == b"]")
+                return True
+        place = self._find_end()
+        if place is None:
+            return False
+        element = bytes(memoryview(self._buffer)[self._start : place]).strip(_SPACE)
+        is_last = self._buffer[place] == _CLOSE_ARRAY
+        if element:
+            found.append(element)
+        elif not is_last or self._has_elements:
+            raise BodyError(f"there is no element before byte {self._offset + place} of the body")
+        self._end_element(place + 1, is_last=is_last)
+        return True
+
+    def _end_element(self, place: int, *, is_last: bool) -> None:
+        self._start = self._at = place
+        self._has_elements = True
+        self._has_ended = is_last
+
+    def _find_end(self) -> int | None:
+        """Return where the comma or bracket behind the present element is; None where it has not come yet."""
+        if self._in_string and not self._leave_string():
+            return None
+        for token in _TOKEN.finditer(self._buffer, self._at):
+            first = self._buffer[token.start()]
+            if first == _QUOTE:
+                if token.end() - token.start() == 1:
+                    self._in_string, self._at = True, token.end()
+                    self._leave_string()
+                    return None
+            elif first in _OPENING:
+                self._depth += 1
+            elif self._depth == 0 and first in (_COMMA, _CLOSE_ARRAY):
+                return token.start()
+            elif first in _CLOSING:
+                if self._depth == 0:
+                    raise BodyError(f"the bracket at byte {self._offset + token.start()} of the body closes nothing")
+                self._depth -= 1
+        self._at = len(self._buffer)
+        return None
+
+    def _leave_string(self) -> bool:
+        """Go on within a string; return whether its end has come."""
+        part = _IN_STRING.match(self._buffer, self._at)
+        self._at = part.end() if part is not None else self._at
+        if self._at < len(self._buffer) and self._buffer[self._at] == _QUOTE:
+            self._in_string = False
+            self._at += 1
+        return not self._in_string
+
+
+class LineSplitter:
+    """NDJSON: every line that is not blank is a message, without the white space around it."""
+
+    is_batch = True
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the messages that are whole now. Raises BodyError."""
+        first, newline, behind = piece.partition(b"\n")
+        self._rest += first
+        if not newline:
+            return []
+        *lines, rest = behind.split(b"\n")
+        lines.insert(0, bytes(self._rest))
+        self._rest = bytearray(rest)
+        return [line for line in (line.strip(_SPACE) for line in lines) if line]
+
+    def finish(self) -> list[bytes]:
+        """Return the rest at the body\'s end. Raises BodyError where a message is not whole."""
+        last = bytes(self._rest).strip(_SPACE)
+        self._rest.clear()
+        return [last] if last else []
