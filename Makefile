@@ -10,7 +10,7 @@ BIN := .venv/bin
 TAG ?= dev
 export DOCKER_BUILDKIT ?= 1
 
-.PHONY: help setup demo check format test bench-workers docs images e2e kind-up kind-down clean
+.PHONY: help setup demo check format test test-faults bench-workers docs images e2e kind-up kind-down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: setup ## Put the code into its format and mend what the linter can
 
 test: setup ## Unit, contract and integration tests (start a Kafka and a mosquitto of their own; a cluster is for e2e)
 	$(BIN)/pytest -m "not cluster"
+
+test-faults: setup ## Kill, cut and starve ingestion under load, and count (FAULT_ROUNDS=10 FAULT_SECONDS=60; FAULT_ARGS: pytest's)
+	$(BIN)/pytest tests/faults $(FAULT_ARGS)
 
 bench-workers: setup ## The workers beside bare loops and their peers, one table (BENCH_ARGS: see benchmarks/README.md)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -1,0 +1,1 @@
+"""Faults that must lose nothing: real processes that die under load, and the count of what arrived nevertheless."""

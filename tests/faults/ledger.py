@@ -1,0 +1,118 @@
+"""The account: what was acknowledged to the fleet beside what a reader finds in the topic."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from faults.messages import build_message, find_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Account", "Arrival", "draw_up"]
+
+_MOST_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A record of the topic."""
+
+    partition: int
+    offset: int
+    key: str | None
+    value: bytes
+    id: str | None
+    """Its header ``id``."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a run comes to. ``str`` of it is for whoever looks for what is missing."""
+
+    acknowledged: Mapping[int, float]
+    """The numbers of the acknowledged messages, and when that was, in seconds since the run's start."""
+    lost: list[int]
+    """Acknowledged, and not in the topic."""
+    found: int
+    """How many different messages the topic has."""
+    duplicates: int
+    """Records beyond the first of their message."""
+    reordered: list[tuple[int, int]]
+    """Messages that came first behind a later one of their device, which is the second number."""
+    wrong: list[str]
+    """Records that are not what was sent: other bytes, another key, another id than theirs. In words."""
+    events: list[tuple[float, str]] = field(default_factory=list)
+    """What happened in the run, and when."""
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.acknowledged)} acknowledged, {self.found} found, {len(self.lost)} LOST, "
+            f"{self.duplicates} duplicates, {len(self.reordered)} reordered, {len(self.wrong)} wrong"
+        ]
+        runs = list(_find_runs(self.lost))
+        for first, last in runs[:_MOST_SHOWN]:
+            begin, end = self.acknowledged[first], self.acknowledged[last]
+            lines.append(f"  lost: {first} to {last} ({last - first + 1}), acknowledged at {begin:.3f} to {end:.3f} s")
+        if len(runs) > _MOST_SHOWN:
+            lines.append(f"  … and {len(runs) - _MOST_SHOWN} more gaps")
+        lines += [f"  reordered: {late} came behind {early}" for late, early in self.reordered[:_MOST_SHOWN]]
+        lines += [f"  wrong: {text}" for text in self.wrong[:_MOST_SHOWN]]
+        lines += [f"  {at:8.3f} s: {text}" for at, text in self.events]
+        return "\n".join(lines)
+
+
+def draw_up(
+    acknowledged: Mapping[int, float],
+    arrivals: Iterable[Arrival],
+    *,
+    size: int,
+    events: Iterable[tuple[float, str]] = (),
+) -> Account:
+    """Compare the two sets; ``size`` is that of the messages, as they were built."""
+    copies: dict[int, int] = defaultdict(int)
+    newest: dict[str | None, int] = defaultdict(lambda: -1)
+    reordered: list[tuple[int, int]] = []
+    wrong: list[str] = []
+    # A device's records are in one partition, so this is the order in which its readers get them.
+    for arrival in sorted(arrivals, key=lambda one: (one.partition, one.offset)):
+        number = find_number(arrival.value)
+        problem = "none of the fleet's" if number is None else _find_difference(number, arrival, size)
+        if number is None or problem is not None:
+            wrong.append(f"partition {arrival.partition}, offset {arrival.offset}: {problem}: {arrival.value[:60]!r}")
+            continue
+        copies[number] += 1
+        if copies[number] == 1:
+            if number < newest[arrival.key]:
+                reordered.append((number, newest[arrival.key]))
+            newest[arrival.key] = max(newest[arrival.key], number)
+    return Account(
+        acknowledged=dict(acknowledged),
+        lost=sorted(acknowledged.keys() - copies.keys()),
+        found=len(copies),
+        duplicates=sum(copies.values()) - len(copies),
+        reordered=reordered,
+        wrong=wrong,
+        events=list(events),
+    )
+
+
+def _find_difference(number: int, arrival: Arrival, size: int) -> str | None:
+    sent = build_message(number, size)
+    for what, came, went in (
+        ("bytes", arrival.value, sent.payload),
+        ("key", arrival.key, sent.device),
+        ("id", arrival.id, sent.id),
+    ):
+        if came != went:
+            return f"message {number} came with another {what}" + (f", {came!r}" if what != "bytes" else "")
+    return None
+
+
+def _find_runs(numbers: list[int]) -> Iterable[tuple[int, int]]:
+    for _, group in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        run = [number for _, number in group]
+        yield run[0], run[-1]

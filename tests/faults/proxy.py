@@ -1,0 +1,132 @@
+"""A TCP proxy between two of the processes, for the faults of a network: cut, silence, and slowness.
+
+It needs no root and no other program. Cutting resets both sides wherever in a packet they are, as a router that
+restarts does; a silent connection stays open, and nothing goes through it, as when a cable is pulled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from support.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+
+__all__ = ["Proxy"]
+
+T = TypeVar("T")
+
+_CHUNK = 16 * 1024
+_NO_LINGER = struct.pack("ii", 1, 0)
+"""SO_LINGER, on, with no time at all: closing resets."""
+
+
+class Proxy:
+    """Listens on ``port`` and passes on to ``upstream``, a port of the loopback, which may be set later."""
+
+    def __init__(self, upstream: int | None = None) -> None:
+        self.port = free_port()
+        self.upstream = upstream
+        self.bytes_per_second: float | None = None
+        """How fast what clients send goes through each connection; None is without a limit. Answers have none."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{self.port}", daemon=True)
+        self._speaks = asyncio.Event()
+        self._writers: dict[asyncio.StreamWriter, None] = {}
+        self._server: asyncio.Server | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._call(self._open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._call(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections go through it."""
+        return len(self._writers) // 2
+
+    def cut(self) -> int:
+        """Reset every connection, both of its sides at once; return how many. New ones may come."""
+        return self._call(self._cut())
+
+    def silence(self) -> None:
+        """Let nothing through, in either direction, until `speak`; new connections are accepted, and silent too."""
+        self._loop.call_soon_threadsafe(self._speaks.clear)
+
+    def speak(self) -> None:
+        """End the silence. What was sent meanwhile goes through, where its sender still waits."""
+        self._loop.call_soon_threadsafe(self._speaks.set)
+
+    def _call(self, work: Coroutine[None, None, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    async def _open(self) -> None:
+        self._speaks.set()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def _close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _cut(self) -> int:
+        count = self.connections
+        for writer in self._writers:
+            _reset(writer)
+        return count
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
+        except OSError:
+            _reset(writer)
+            return
+        ends = (writer, server_writer)
+        self._writers |= dict.fromkeys(ends)
+        try:
+            # Where one way breaks, so does the other: the reset goes on to whoever has not had it.
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(self._pass(reader, server_writer, is_slow=True))
+                ways.create_task(self._pass(server_reader, writer, is_slow=False))
+        except* OSError:
+            for end in ends:
+                _reset(end)
+        finally:
+            for end in ends:
+                self._writers.pop(end, None)
+                end.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_slow: bool) -> None:
+        while data := await reader.read(_CHUNK):
+            await self._speaks.wait()
+            if is_slow and self.bytes_per_second:
+                await asyncio.sleep(len(data) / self.bytes_per_second)
+            writer.write(data)
+            await writer.drain()
+        await self._speaks.wait()
+        if not writer.is_closing():
+            writer.write_eof()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    end = writer.get_extra_info("socket")
+    if not writer.is_closing() and end is not None:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    writer.transport.abort()

@@ -1,0 +1,170 @@
+"""The tools of the fault tests see a loss where there is one, and the proxy does what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from faults.ledger import Arrival, draw_up
+from faults.messages import DEVICES, build_message, find_number
+from faults.proxy import Proxy
+from support.ports import free_port
+from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIZE = 290
+
+
+def arrival(number: int, offset: int) -> Arrival:
+    sent = build_message(number, SIZE)
+    return Arrival(number % DEVICES, offset, sent.device, sent.payload, sent.id)
+
+
+class TestMessages:
+    def test_a_number_makes_one_message(self) -> None:
+        sent = [build_message(number, SIZE) for number in range(100)]
+        assert sent == [build_message(number, SIZE) for number in range(100)]
+        assert len({one.payload for one in sent}) == len({one.id for one in sent}) == 100
+        assert [find_number(one.payload) for one in sent] == list(range(100))
+        assert all(SIZE <= len(one.payload) < SIZE + 10 for one in sent)
+
+    def test_each_device_sends_with_and_without_an_id(self) -> None:
+        kinds = {(one.device, one.own_id is None) for one in (build_message(n, SIZE) for n in range(2 * DEVICES))}
+        assert len(kinds) == 2 * DEVICES
+
+    def test_strangers_have_no_number(self) -> None:
+        assert find_number(b'{"device":"DEV-01"}') is None
+
+
+class TestLedger:
+    def test_all_is_well(self) -> None:
+        account = draw_up({0: 0.1, 1: 0.2}, [arrival(0, 0), arrival(1, 1), arrival(2, 2)], size=SIZE)
+        assert (account.lost, account.duplicates, account.reordered, account.wrong) == ([], 0, [], [])
+        assert account.found == 3
+
+    def test_what_is_missing_is_told_with_its_time(self) -> None:
+        acknowledged = {number: number / 10 for number in range(10)}
+        arrivals = [arrival(number, number) for number in (0, 1, 5, 9)]
+        account = draw_up(acknowledged, arrivals, size=SIZE, events=[(0.3, "SIGKILL")])
+        assert account.lost == [2, 3, 4, 6, 7, 8]
+        assert "6 LOST" in str(account)
+        assert "lost: 2 to 4 (3), acknowledged at 0.200 to 0.400 s" in str(account)
+        assert "0.300 s: SIGKILL" in str(account)
+
+    def test_a_copy_is_no_loss_and_no_reordering(self) -> None:
+        arrivals = [arrival(0, 0), arrival(DEVICES, 1), arrival(0, 2)]
+        account = draw_up({0: 0, DEVICES: 0}, arrivals, size=SIZE)
+        assert (account.lost, account.duplicates, account.reordered, account.wrong) == ([], 1, [], [])
+
+    def test_a_device_s_messages_have_an_order(self) -> None:
+        account = draw_up({}, [arrival(DEVICES, 0), arrival(0, 1), arrival(1, 2)], size=SIZE)
+        assert account.reordered == [(0, DEVICES)]
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"id": "other"}, "message 0 came with another id, 'other'"),
+            ({"id": None}, "message 0 came with another id, None"),
+            ({"key": "DEV-99"}, "message 0 came with another key"),
+            ({"value": arrival(0, 0).value + b" "}, "message 0 came with another bytes"),
+            ({"value": b"{}"}, "none of the fleet's"),
+        ],
+    )
+    def test_a_copy_that_is_not_what_was_sent_is_wrong(self, change: dict[str, str], said: str) -> None:
+        copy = dataclasses.replace(arrival(0, 1), **change)  # type: ignore[arg-type]
+        account = draw_up({0: 0}, [arrival(0, 0), copy], size=SIZE)
+        assert len(account.wrong) == 1
+        assert said in account.wrong[0]
+
+
+class TestProxy:
+    """Between a client and a server that sends back what it gets."""
+
+    def test_it_passes_on_both_ways_and_hands_on_the_end(self) -> None:
+        with echo_server() as port, Proxy(port) as proxy, connect(proxy) as client:
+            client.sendall(b"hello")
+            client.shutdown(socket.SHUT_WR)
+            assert read_to_end(client) == b"hello"
+
+    def test_a_cut_resets(self) -> None:
+        with echo_server() as port, Proxy(port) as proxy, connect(proxy) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+            assert proxy.connections == proxy.cut() == 1
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+            wait_until(lambda: proxy.connections == 0)
+            with connect(proxy) as another:
+                another.sendall(b"again")
+                assert another.recv(5) == b"again"
+
+    def test_a_silence_keeps_connections_and_what_was_said(self) -> None:
+        with echo_server() as port, Proxy(port) as proxy, connect(proxy) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+            proxy.silence()
+            client.sendall(b"later")
+            client.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            proxy.speak()
+            client.settimeout(10)
+            assert client.recv(5) == b"later"
+
+    def test_a_slow_way_takes_its_time(self) -> None:
+        with echo_server() as port, Proxy(port) as proxy, connect(proxy) as client:
+            proxy.bytes_per_second = 100_000
+            began = time.monotonic()
+            client.sendall(bytes(50_000))
+            client.shutdown(socket.SHUT_WR)
+            assert len(read_to_end(client)) == 50_000
+            assert time.monotonic() - began >= 0.4
+
+    def test_where_nobody_listens_a_client_is_reset(self) -> None:
+        with Proxy(free_port()) as proxy, connect(proxy) as client, pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+@contextmanager
+def echo_server() -> Iterator[int]:
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            try:
+                while data := connection.recv(4096):
+                    connection.sendall(data)
+            except ConnectionError:
+                pass
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def connect(proxy: Proxy) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+        yield client
+
+
+def read_to_end(client: socket.socket) -> bytes:
+    data = b""
+    while some := client.recv(65536):
+        data += some
+    return data

@@ -1,0 +1,78 @@
+"""mosquitto dies: what it has acknowledged is on its disk, in our configuration, and only there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faults.pipeline import MOSQUITTO, mosquitto_config
+
+if TYPE_CHECKING:
+    from faults.conftest import MakeRun, Run
+    from faults.settings import FaultSettings
+    from support.kafka_broker import KafkaBroker
+    from support.mosquitto import Mosquitto
+    from support.plugin import MosquittoFactory
+
+
+FLUSH_SECONDS = 5.0
+"""How often mosquitto's plugin writes where it is not told."""
+
+
+def kill_with_a_full_session(run: Run, kills: int, *, not_before: float = 0.0) -> None:
+    """Kill mosquitto under load while the ingester is away, as often as told; then let the ingester work it off.
+
+    The first kill comes ``not_before`` that many seconds of load have gone by.
+    """
+    ingester = run.ingester()
+    ingester.start()
+    assert ingester.stop() == 0
+    run.open_fleet(rate=20_000)
+    run.fleet.begin()
+    run.fleet.run_for(not_before)
+    for _ in range(kills):
+        run.wait(3.0)
+        run.note("SIGKILL of mosquitto")
+        run.broker.kill()
+        run.broker.start()
+    run.fleet.settle()
+    ingester.start()
+
+
+def test_killed_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings) -> None:
+    """With the ingester at work: mosquitto is in the middle of both of its sides."""
+    run = make_run(kafka, broker)
+    ingester = run.ingester()
+    ingester.start()
+    run.fleet.begin()
+    for _ in range(settings.rounds):
+        run.wait(3.0)
+        run.note("SIGKILL of mosquitto")
+        broker.kill()
+        broker.start()
+    account = run.account()
+    assert not account.lost, account
+    assert not account.wrong, account
+
+
+def test_killed_with_a_full_session(
+    kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings
+) -> None:
+    run = make_run(kafka, broker)
+    kill_with_a_full_session(run, settings.rounds)
+    account = run.account()
+    assert not account.lost, account
+    assert not account.wrong, account
+
+
+def test_the_plugins_own_defaults_lose(
+    kafka: KafkaBroker, mosquitto_factory: MosquittoFactory, make_run: MakeRun, settings: FaultSettings
+) -> None:
+    """The same without ``plugin_opt_flush_period 0``: were nothing lost here, the test above would prove nothing."""
+    run = make_run(kafka, mosquitto_factory(mosquitto_config(flushes_at_once=False), minimum=MOSQUITTO))
+    # By then the session itself, and the first messages, have been written.
+    kill_with_a_full_session(run, 1, not_before=FLUSH_SECONDS + 1)
+    # What can't come shows by the end of what can: a while without anything, and the ingester is idle.
+    account = run.account(patience=10)
+    assert account.found, account
+    assert account.lost, account
+    assert not account.wrong, account

@@ -1,0 +1,107 @@
+"""Kafka is away, dead, slow or full: nothing is acknowledged to the broker meanwhile, and memory has a bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from faults.disk import fill, small_disk
+from faults.proxy import Proxy
+from integration_helpers import count_messages
+from support.kafka_broker import KafkaBroker
+from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from faults.conftest import MakeRun
+    from faults.settings import FaultSettings
+    from support.mosquitto import Mosquitto
+    from support.plugin import KafkaFactory
+
+FLOOD = 256 * 1024 * 1024
+MEMORY_MIB = 384
+"""What the chart lets an ingester have: beyond it the kernel would end it."""
+
+
+@pytest.mark.parametrize("way", ["stop", "kill", "pause"])
+def test_kafka_away(
+    kafka_factory: KafkaFactory, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings, way: str
+) -> None:
+    """``FAULT_SECONDS`` at a time; the devices go on publishing."""
+    kafka = kafka_factory()
+    run = make_run(kafka, broker)
+    ingester = run.ingester()
+    ingester.start()
+    run.fleet.begin()
+    for _ in range(settings.rounds):
+        run.wait(2.0)
+        run.note(f"Kafka: {way}")
+        getattr(kafka, way)()
+        run.fleet.run_for(settings.seconds)
+        run.note("Kafka is back")
+        kafka.resume() if way == "pause" else kafka.start()
+        run.wait(2.0)
+    account = run.account()
+    assert not account.lost, account
+    assert not account.wrong, account
+    assert not account.reordered, account
+    assert ingester.process.is_running, ingester.process.log_tail()
+
+
+def test_a_flood_while_kafka_is_slow(kafka_factory: KafkaFactory, broker: Mosquitto, make_run: MakeRun) -> None:
+    """256 MB in messages of 100 kB, faster than Kafka takes them: they wait at the broker, not in the ingester."""
+    with Proxy() as proxy:
+        kafka = kafka_factory(properties={"advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"})
+        proxy.upstream = kafka.port
+        run = make_run(kafka, broker)
+        # What the fleet sends could be compressed to nothing, and would be no flood.
+        ingester = run.ingester(KAFKA_COMPRESSION_TYPE="none")
+        ingester.start()
+        fleet = run.open_fleet(rate=50_000, size=100_000, window=50)
+        proxy.bytes_per_second = 4_000_000
+        fleet.begin()
+        most = 0.0
+
+        def sent_all() -> bool:
+            nonlocal most
+            most = max(most, ingester.measure_memory())
+            return fleet.sent * fleet.size >= FLOOD
+
+        wait_until(sent_all, timeout=150, what="256 MB to be sent")
+        fleet.settle()
+        run.note(f"the flood is over; the ingester's memory had at most {most:.0f} MiB")
+        waiting = fleet.sent - count_messages(kafka, run.topics["raw"])
+        assert waiting > 0, "Kafka was as fast as the flood, so this run shows nothing"
+        proxy.bytes_per_second = None
+        account = run.account()
+        assert not account.lost, account
+        assert not account.wrong, account
+        assert most < MEMORY_MIB, account
+
+
+def test_kafkas_disk_is_full(tmp_path: Path, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings) -> None:
+    """Kafka ends itself when it can't write. Given room and started again, it gets everything."""
+    with small_disk(tmp_path / "disk", 128) as disk:
+        kafka = KafkaBroker(disk / "kafka")
+        kafka.process.log = tmp_path / "kafka.log"
+        with kafka:
+            run = make_run(kafka, broker)
+            ingester = run.ingester(KAFKA_COMPRESSION_TYPE="none")
+            ingester.start()
+            run.open_fleet(rate=1000, size=2000).begin()
+            for _ in range(settings.rounds):
+                run.wait(1.0)
+                run.note("Kafka's disk is full but for 4 MiB")
+                fill(disk / "filler", leave=4 * 1024 * 1024)
+                wait_until(lambda: not kafka.process.is_running, timeout=60, what="Kafka to end itself")
+                kafka.kill()  # nothing is left but its end of our pipe
+                run.note("Kafka has ended itself")
+                run.fleet.run_for(settings.seconds / 3)
+                (disk / "filler").unlink()
+                kafka.start()
+            account = run.account()
+            assert not account.lost, account
+            assert not account.wrong, account
+            assert not account.reordered, account
