@@ -141,6 +141,8 @@ class ExactlyOnce:
         self._producers.clear()
         self._sent.clear()
         self._aside.close()
+        # The next start is not held up by what this one has left behind.
+        self._aside = Aside("send-offset")
 
     def _make_producer(self, partition: Partition, give_up: float) -> Producer:
         topic, number = partition
