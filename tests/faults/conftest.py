@@ -6,20 +6,22 @@ import random
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from faults.http_fleet import HttpFleet
 from faults.ledger import Account, draw_up
+from faults.mqtt_fleet import WINDOW, MqttFleet
 from faults.pipeline import MOSQUITTO, Ingester, mosquitto_config
-from faults.publisher import Publisher
 from faults.reader import read_arrivals
 from faults.settings import FaultSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from faults.fleet import Fleet
     from support.kafka_broker import KafkaBroker
     from support.mosquitto import Mosquitto
     from support.plugin import MosquittoFactory
@@ -38,45 +40,54 @@ class Run:
 
     name: str
     kafka: KafkaBroker
-    broker: Mosquitto
+    broker: Mosquitto | None
     topics: dict[str, str]
     folder: Path
     settings: FaultSettings
     stack: ExitStack
     chance: random.Random
     started: float = field(default_factory=time.monotonic)
-    ingesters: list[Ingester] = field(default_factory=list)
     events: list[tuple[float, str]] = field(default_factory=list)
-    _fleet: Publisher | None = None
+    _fleet: Fleet | None = None
 
     @property
-    def fleet(self) -> Publisher:
-        """The devices, made at first use."""
-        if self._fleet is None:
-            self.open_fleet()
-        assert self._fleet is not None
+    def fleet(self) -> Fleet:
+        """The devices."""
+        assert self._fleet is not None, "no fleet was opened"
         return self._fleet
 
-    def open_fleet(
-        self, *, rate: float = 2500.0, size: int = 290, window: int = 500, port: int | None = None
-    ) -> Publisher:
-        """Make the devices other than usual."""
-        self._fleet = self.stack.enter_context(Publisher(port or self.broker.port, rate=rate, size=size, window=window))
-        return self._fleet
+    def open_mqtt_fleet(self, *, rate: float = 2500.0, size: int = 290, window: int = WINDOW) -> MqttFleet:
+        """Make the devices. They send nothing yet."""
+        assert self.broker is not None
+        fleet = self.stack.enter_context(MqttFleet(self.broker.port, rate=rate, size=size, window=window))
+        self._fleet = fleet
+        return fleet
 
-    def ingester(
-        self, ordinal: int = 0, *, mqtt_port: int | None = None, kafka: str | None = None, **environment: str
-    ) -> Ingester:
-        """Return a replica that is not started yet; it is ended with the run."""
-        made = Ingester(
-            self.folder,
-            mqtt_port=mqtt_port or self.broker.port2,
-            kafka=kafka or self.kafka.bootstrap_servers,
-            topics=self.topics,
-            ordinal=ordinal,
+    def open_http_fleet(self, port: int) -> HttpFleet:
+        """Make devices that post to ``port``. They send nothing yet."""
+        fleet = self.stack.enter_context(HttpFleet(port))
+        self._fleet = fleet
+        return fleet
+
+    def mqtt_ingester(self, ordinal: int = 0, *, port: int | None = None, **environment: str) -> Ingester:
+        """Return a replica that is not started yet; it is ended with the run. ``port`` is a proxy's to the broker."""
+        assert self.broker is not None
+        return self._ingester(
+            f"ingestion-{ordinal}",
+            "ingestion.mqtt",
+            MQTT_HOST="127.0.0.1",
+            MQTT_PORT=str(port or self.broker.port2),
+            MQTT_CLIENT_ID=f"ingestion-{ordinal}",
             **environment,
         )
-        self.ingesters.append(made)
+
+    def http_ingester(self, port: int, **environment: str) -> Ingester:
+        """Return an HTTP ingester for devices on ``port``, not started yet; it is ended with the run."""
+        return self._ingester("ingestion-http", "ingestion.http", INGESTION_HTTP_PORT=str(port), **environment)
+
+    def _ingester(self, name: str, module: str, **environment: str) -> Ingester:
+        kafka = self.kafka.bootstrap_servers
+        made = Ingester(self.folder, name, module, kafka=kafka, topics=self.topics, **environment)
         self.stack.callback(made.kill)
         return made
 
@@ -95,15 +106,15 @@ class Run:
         arrivals = read_arrivals(
             self.kafka.bootstrap_servers, self.topics["raw"], self.fleet.acknowledged, patience=patience
         )
-        account = draw_up(self.fleet.acknowledged, arrivals, size=self.fleet.size, events=self.events)
+        account = draw_up(self.fleet.acknowledged, arrivals, recipe=self.fleet.recipe, events=self.events)
         ACCOUNTS.append((self.name, time.monotonic() - self.started, account))
         return account
 
 
 class MakeRun(Protocol):
-    """Begins a run between a Kafka and a mosquitto, with topics of its own."""
+    """Begins a run with topics of its own; over HTTP without a mosquitto."""
 
-    def __call__(self, kafka: KafkaBroker, broker: Mosquitto) -> Run: ...
+    def __call__(self, kafka: KafkaBroker, broker: Mosquitto | None = None) -> Run: ...
 
 
 @pytest.fixture
@@ -121,10 +132,10 @@ def broker(mosquitto_factory: MosquittoFactory) -> Mosquitto:
 def make_run(
     request: pytest.FixtureRequest, tmp_path: Path, unique: Callable[[str], str], settings: FaultSettings
 ) -> Iterator[MakeRun]:
-    """Begin a run between a mosquitto and a Kafka, with topics of its own."""
+    """Begin runs; what belongs to them ends with the test."""
     with ExitStack() as stack:
 
-        def make(kafka: KafkaBroker, broker: Mosquitto) -> Run:
+        def make(kafka: KafkaBroker, broker: Mosquitto | None = None) -> Run:
             topics = {"raw": unique("raw"), "dlq": unique("x") + ".dlq"}
             kafka.create_topics(topics.values(), partitions=6)
             chance = random.Random(settings.seed)
@@ -136,6 +147,8 @@ def make_run(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The time that a test may take grows with what it is asked to do."""
     for item in items:
+        if not item.path.is_relative_to(Path(__file__).parent):
+            continue  # hooks are called with what was collected elsewhere too
         item.add_marker(pytest.mark.timeout(180 + SETTINGS.rounds * (SETTINGS.seconds + 60)))
 
 

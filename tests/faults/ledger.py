@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from faults.messages import build_message, find_number
+from faults.messages import find_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from faults.messages import Recipe
 
 __all__ = ["Account", "Arrival", "draw_up"]
 
@@ -69,10 +71,10 @@ def draw_up(
     acknowledged: Mapping[int, float],
     arrivals: Iterable[Arrival],
     *,
-    size: int,
+    recipe: Recipe,
     events: Iterable[tuple[float, str]] = (),
 ) -> Account:
-    """Compare the two sets; ``size`` is that of the messages, as they were built."""
+    """Compare the two sets; ``recipe`` is what the messages were built by."""
     copies: dict[int, int] = defaultdict(int)
     newest: dict[str | None, int] = defaultdict(lambda: -1)
     reordered: list[tuple[int, int]] = []
@@ -80,7 +82,7 @@ def draw_up(
     # A device's records are in one partition, so this is the order in which its readers get them.
     for arrival in sorted(arrivals, key=lambda one: (one.partition, one.offset)):
         number = find_number(arrival.value)
-        problem = "none of the fleet's" if number is None else _find_difference(number, arrival, size)
+        problem = "none of the fleet's" if number is None else _find_difference(number, arrival, recipe)
         if number is None or problem is not None:
             wrong.append(f"partition {arrival.partition}, offset {arrival.offset}: {problem}: {arrival.value[:60]!r}")
             continue
@@ -100,8 +102,8 @@ def draw_up(
     )
 
 
-def _find_difference(number: int, arrival: Arrival, size: int) -> str | None:
-    sent = build_message(number, size)
+def _find_difference(number: int, arrival: Arrival, recipe: Recipe) -> str | None:
+    sent = recipe.build(number)
     for what, came, went in (
         ("bytes", arrival.value, sent.payload),
         ("key", arrival.key, sent.device),

@@ -48,33 +48,26 @@ def mosquitto_config(*, flushes_at_once: bool = True) -> str:
 
 
 class Ingester:
-    """``python -m ingestion.mqtt``, one replica, which can be stopped, killed and started again."""
+    """``python -m MODULE``: an ingester that can be stopped, killed and started again.
+
+    ``environment`` is what it needs beside the place of Kafka and the topics.
+    """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        mqtt_port: int,
-        kafka: str,
-        topics: Mapping[str, str],
-        ordinal: int = 0,
-        **environment: str,
+        self, folder: Path, name: str, module: str, *, kafka: str, topics: Mapping[str, str], **environment: str
     ) -> None:
         self._health = f"http://127.0.0.1:{(port := free_port())}"
-        self.name = f"ingestion-{ordinal}"
+        self.name = name
         self.process = ServerProcess(
-            self.name,
-            [sys.executable, "-m", "ingestion.mqtt"],
-            log=folder / f"{self.name}.log",
+            name,
+            [sys.executable, "-m", module],
+            log=folder / f"{name}.log",
             environment={
                 "HTTP_PORT": str(port),
                 "LOG_FORMAT": "json",
                 "KAFKA_BOOTSTRAP_SERVERS": kafka,
                 "INGESTION_TOPIC": topics["raw"],
                 "INGESTION_DLQ_TOPIC": topics["dlq"],
-                "MQTT_HOST": "127.0.0.1",
-                "MQTT_PORT": str(mqtt_port),
-                "MQTT_CLIENT_ID": self.name,
                 **environment,
             },
         )
@@ -84,7 +77,7 @@ class Ingester:
         self.process.start(lambda: True, timeout=30)
 
     def start(self) -> None:
-        """Start it, and wait until it is subscribed."""
+        """Start it, and wait until it is ready."""
         self.process.start(self.is_ready, timeout=60)
 
     def stop(self) -> int | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.ledger import Arrival, draw_up
-from faults.messages import DEVICES, build_message, find_number
+from faults.messages import BATCH, DEVICES, HttpRecipe, Recipe, find_number
 from faults.proxy import Proxy
 from support.ports import free_port
 from support.waiting import wait_until
@@ -20,25 +20,31 @@ from support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIZE = 290
+RECIPE = Recipe()
 
 
 def arrival(number: int, offset: int) -> Arrival:
-    sent = build_message(number, SIZE)
+    sent = RECIPE.build(number)
     return Arrival(number % DEVICES, offset, sent.device, sent.payload, sent.id)
 
 
 class TestMessages:
     def test_a_number_makes_one_message(self) -> None:
-        sent = [build_message(number, SIZE) for number in range(100)]
-        assert sent == [build_message(number, SIZE) for number in range(100)]
+        sent = [RECIPE.build(number) for number in range(100)]
+        assert sent == [RECIPE.build(number) for number in range(100)]
         assert len({one.payload for one in sent}) == len({one.id for one in sent}) == 100
         assert [find_number(one.payload) for one in sent] == list(range(100))
-        assert all(SIZE <= len(one.payload) < SIZE + 10 for one in sent)
+        assert all(290 <= len(one.payload) < 300 for one in sent)
 
     def test_each_device_sends_with_and_without_an_id(self) -> None:
-        kinds = {(one.device, one.own_id is None) for one in (build_message(n, SIZE) for n in range(2 * DEVICES))}
+        kinds = {(one.device, one.own_id is None) for one in (RECIPE.build(n) for n in range(2 * DEVICES))}
         assert len(kinds) == 2 * DEVICES
+
+    def test_a_batch_over_http_shares_its_key(self) -> None:
+        device = [HttpRecipe().build(DEVICES * position) for position in range(2 * BATCH)]
+        assert [one.id for one in device[:BATCH]] == [f"DEV-00-0#{index}" for index in range(BATCH)]
+        assert {one.own_id for one in device} == {"DEV-00-0", None}
+        assert len({one.id for one in device}) == 2 * BATCH
 
     def test_strangers_have_no_number(self) -> None:
         assert find_number(b'{"device":"DEV-01"}') is None
@@ -46,14 +52,14 @@ class TestMessages:
 
 class TestLedger:
     def test_all_is_well(self) -> None:
-        account = draw_up({0: 0.1, 1: 0.2}, [arrival(0, 0), arrival(1, 1), arrival(2, 2)], size=SIZE)
+        account = draw_up({0: 0.1, 1: 0.2}, [arrival(0, 0), arrival(1, 1), arrival(2, 2)], recipe=RECIPE)
         assert (account.lost, account.duplicates, account.reordered, account.wrong) == ([], 0, [], [])
         assert account.found == 3
 
     def test_what_is_missing_is_told_with_its_time(self) -> None:
         acknowledged = {number: number / 10 for number in range(10)}
         arrivals = [arrival(number, number) for number in (0, 1, 5, 9)]
-        account = draw_up(acknowledged, arrivals, size=SIZE, events=[(0.3, "SIGKILL")])
+        account = draw_up(acknowledged, arrivals, recipe=RECIPE, events=[(0.3, "SIGKILL")])
         assert account.lost == [2, 3, 4, 6, 7, 8]
         assert "6 LOST" in str(account)
         assert "lost: 2 to 4 (3), acknowledged at 0.200 to 0.400 s" in str(account)
@@ -61,11 +67,11 @@ class TestLedger:
 
     def test_a_copy_is_no_loss_and_no_reordering(self) -> None:
         arrivals = [arrival(0, 0), arrival(DEVICES, 1), arrival(0, 2)]
-        account = draw_up({0: 0, DEVICES: 0}, arrivals, size=SIZE)
+        account = draw_up({0: 0, DEVICES: 0}, arrivals, recipe=RECIPE)
         assert (account.lost, account.duplicates, account.reordered, account.wrong) == ([], 1, [], [])
 
     def test_a_device_s_messages_have_an_order(self) -> None:
-        account = draw_up({}, [arrival(DEVICES, 0), arrival(0, 1), arrival(1, 2)], size=SIZE)
+        account = draw_up({}, [arrival(DEVICES, 0), arrival(0, 1), arrival(1, 2)], recipe=RECIPE)
         assert account.reordered == [(0, DEVICES)]
 
     @pytest.mark.parametrize(
@@ -80,7 +86,7 @@ class TestLedger:
     )
     def test_a_copy_that_is_not_what_was_sent_is_wrong(self, change: dict[str, str], said: str) -> None:
         copy = dataclasses.replace(arrival(0, 1), **change)  # type: ignore[arg-type]
-        account = draw_up({0: 0}, [arrival(0, 0), copy], size=SIZE)
+        account = draw_up({0: 0}, [arrival(0, 0), copy], recipe=RECIPE)
         assert len(account.wrong) == 1
         assert said in account.wrong[0]
 

@@ -18,22 +18,21 @@ FLUSH_SECONDS = 5.0
 """How often mosquitto's plugin writes where it is not told."""
 
 
-def kill_with_a_full_session(run: Run, kills: int, *, not_before: float = 0.0) -> None:
+def kill_with_a_full_session(run: Run, broker: Mosquitto, kills: int, *, not_before: float = 0.0) -> None:
     """Kill mosquitto under load while the ingester is away, as often as told; then let the ingester work it off.
 
     The first kill comes ``not_before`` that many seconds of load have gone by.
     """
-    ingester = run.ingester()
+    ingester = run.mqtt_ingester()
     ingester.start()
     assert ingester.stop() == 0
-    run.open_fleet(rate=20_000)
-    run.fleet.begin()
+    run.open_mqtt_fleet(rate=20_000).begin()
     run.fleet.run_for(not_before)
     for _ in range(kills):
         run.wait(3.0)
         run.note("SIGKILL of mosquitto")
-        run.broker.kill()
-        run.broker.start()
+        broker.kill()
+        broker.start()
     run.fleet.settle()
     ingester.start()
 
@@ -41,38 +40,39 @@ def kill_with_a_full_session(run: Run, kills: int, *, not_before: float = 0.0) -
 def test_killed_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings) -> None:
     """With the ingester at work: mosquitto is in the middle of both of its sides."""
     run = make_run(kafka, broker)
-    ingester = run.ingester()
+    ingester = run.mqtt_ingester()
     ingester.start()
-    run.fleet.begin()
+    run.open_mqtt_fleet().begin()
     for _ in range(settings.rounds):
         run.wait(3.0)
         run.note("SIGKILL of mosquitto")
         broker.kill()
         broker.start()
     account = run.account()
-    assert not account.lost, account
-    assert not account.wrong, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
 
 
 def test_killed_with_a_full_session(
     kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings
 ) -> None:
     run = make_run(kafka, broker)
-    kill_with_a_full_session(run, settings.rounds)
+    kill_with_a_full_session(run, broker, settings.rounds)
     account = run.account()
-    assert not account.lost, account
-    assert not account.wrong, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
 
 
 def test_the_plugins_own_defaults_lose(
     kafka: KafkaBroker, mosquitto_factory: MosquittoFactory, make_run: MakeRun, settings: FaultSettings
 ) -> None:
     """The same without ``plugin_opt_flush_period 0``: were nothing lost here, the test above would prove nothing."""
-    run = make_run(kafka, mosquitto_factory(mosquitto_config(flushes_at_once=False), minimum=MOSQUITTO))
+    broker = mosquitto_factory(mosquitto_config(flushes_at_once=False), minimum=MOSQUITTO)
+    run = make_run(kafka, broker)
     # By then the session itself, and the first messages, have been written.
-    kill_with_a_full_session(run, 1, not_before=FLUSH_SECONDS + 1)
+    kill_with_a_full_session(run, broker, 1, not_before=FLUSH_SECONDS + 1)
     # What can't come shows by the end of what can: a while without anything, and the ingester is idle.
     account = run.account(patience=10)
-    assert account.found, account
-    assert account.lost, account
-    assert not account.wrong, account
+    assert account.found, str(account)
+    assert account.lost, str(account)
+    assert not account.wrong, str(account)

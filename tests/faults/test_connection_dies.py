@@ -23,26 +23,26 @@ def test_cut_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun
     """Reset at random moments, in the middle of packets and of acknowledgements; the session is kept."""
     with Proxy(broker.port2) as proxy:
         run = make_run(kafka, broker)
-        ingester = run.ingester(mqtt_port=proxy.port)
+        ingester = run.mqtt_ingester(port=proxy.port)
         ingester.start()
-        run.fleet.begin()
+        run.open_mqtt_fleet().begin()
         for _ in range(2 * settings.rounds):
             run.wait(1.0)
             wait_until(lambda: proxy.connections, what="the ingester's connection")
             run.note(f"{proxy.cut()} connection cut")
         account = run.account()
-        assert not account.lost, account
-        assert not account.wrong, account
-        assert not account.reordered, account
+        assert not account.lost, str(account)
+        assert not account.wrong, str(account)
+        assert not account.reordered, str(account)
 
 
 def test_silent_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings) -> None:
     """Nothing goes through, and nobody hears of it, until the keep-alive is over: 5 s here, 30 by default."""
     with Proxy(broker.port2) as proxy:
         run = make_run(kafka, broker)
-        ingester = run.ingester(mqtt_port=proxy.port, MQTT_KEEPALIVE_SECONDS="5")
+        ingester = run.mqtt_ingester(port=proxy.port, MQTT_KEEPALIVE_SECONDS="5")
         ingester.start()
-        run.fleet.begin()
+        run.open_mqtt_fleet().begin()
         run.wait(1.0)
         run.note("the connection is silent")
         proxy.silence()
@@ -53,8 +53,8 @@ def test_silent_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: Make
         proxy.speak()
         wait_until(ingester.is_ready, timeout=60, what="the ingester to be back")
         account = run.account()
-        assert not account.lost, account
-        assert not account.wrong, account
+        assert not account.lost, str(account)
+        assert not account.wrong, str(account)
 
 
 def test_the_session_is_lost(
@@ -65,26 +65,27 @@ def test_the_session_is_lost(
     """
     kafka = kafka_factory()
     run = make_run(kafka, broker)
-    ingester = run.ingester()
+    ingester = run.mqtt_ingester()
     ingester.start()
+    fleet = run.open_mqtt_fleet()
     for _ in range(settings.rounds):
         run.note("Kafka is frozen")
         kafka.pause()
         # As many as the broker hands out at a time, so that none of them waits in the session.
-        run.fleet.publish(1000)
+        fleet.publish(1000)
         wait_until(lambda: ingester.read_metric("iothub_ingestion_in_flight") == 1000, what="all of them in hand")
         run.note("the session is taken over and ended")
         _end_session(broker, ingester.name)
         wait_until(lambda: ingester.read_metric("iothub_ingestion_in_flight") == 0, what="the ingester to be out")
         wait_until(ingester.is_ready, what="the ingester to have subscribed again")
-        run.fleet.publish(1000)
+        fleet.publish(1000)
         run.note("Kafka goes on")
         kafka.resume()
-        wait_until(lambda: count_messages(kafka, run.topics["raw"]) >= run.fleet.sent, what="everything to be in Kafka")
+        wait_until(lambda: count_messages(kafka, run.topics["raw"]) >= fleet.sent, what="everything to be in Kafka")
     account = run.account()
-    assert not account.lost, account
-    assert not account.wrong, account
-    assert not account.reordered, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
+    assert not account.reordered, str(account)
 
 
 def _end_session(broker: Mosquitto, client_id: str) -> None:

@@ -19,9 +19,9 @@ def test_killed_at_random_moments_under_load(
 ) -> None:
     """Also while it starts: the moments are counted from its launch."""
     run = make_run(kafka, broker)
-    ingester = run.ingester()
+    ingester = run.mqtt_ingester()
     ingester.start()
-    run.fleet.begin()
+    run.open_mqtt_fleet().begin()
     for _ in range(2 * settings.rounds):
         run.wait(3.0)
         run.note("SIGKILL of the ingester")
@@ -29,9 +29,9 @@ def test_killed_at_random_moments_under_load(
         run.wait(0.5)
         ingester.launch()
     account = run.account()
-    assert not account.lost, account
-    assert not account.wrong, account
-    assert not account.reordered, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
+    assert not account.reordered, str(account)
 
 
 def test_away_while_50_000_messages_queue_up(
@@ -39,11 +39,10 @@ def test_away_while_50_000_messages_queue_up(
 ) -> None:
     """And killed while it works them off."""
     run = make_run(kafka, broker)
-    ingester = run.ingester()
+    ingester = run.mqtt_ingester()
     ingester.start()
     assert ingester.stop() == 0
-    run.open_fleet(rate=50_000)
-    run.fleet.publish(50_000)
+    run.open_mqtt_fleet(rate=50_000).publish(50_000)
     for kill in range(1, settings.rounds + 1):
         ingester.launch()
         _wait_for_records(run, 45_000 * kill // (settings.rounds + 1))
@@ -52,9 +51,9 @@ def test_away_while_50_000_messages_queue_up(
     ingester.start()
     account = run.account()
     assert len(account.acknowledged) == 50_000
-    assert not account.lost, account
-    assert not account.wrong, account
-    assert not account.reordered, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
+    assert not account.reordered, str(account)
 
 
 def _wait_for_records(run: Run, count: int) -> None:

@@ -32,9 +32,9 @@ def test_kafka_away(
     """``FAULT_SECONDS`` at a time; the devices go on publishing."""
     kafka = kafka_factory()
     run = make_run(kafka, broker)
-    ingester = run.ingester()
+    ingester = run.mqtt_ingester()
     ingester.start()
-    run.fleet.begin()
+    run.open_mqtt_fleet().begin()
     for _ in range(settings.rounds):
         run.wait(2.0)
         run.note(f"Kafka: {way}")
@@ -44,9 +44,9 @@ def test_kafka_away(
         kafka.resume() if way == "pause" else kafka.start()
         run.wait(2.0)
     account = run.account()
-    assert not account.lost, account
-    assert not account.wrong, account
-    assert not account.reordered, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
+    assert not account.reordered, str(account)
     assert ingester.process.is_running, ingester.process.log_tail()
 
 
@@ -57,9 +57,9 @@ def test_a_flood_while_kafka_is_slow(kafka_factory: KafkaFactory, broker: Mosqui
         proxy.upstream = kafka.port
         run = make_run(kafka, broker)
         # What the fleet sends could be compressed to nothing, and would be no flood.
-        ingester = run.ingester(KAFKA_COMPRESSION_TYPE="none")
+        ingester = run.mqtt_ingester(KAFKA_COMPRESSION_TYPE="none")
         ingester.start()
-        fleet = run.open_fleet(rate=50_000, size=100_000, window=50)
+        fleet = run.open_mqtt_fleet(rate=50_000, size=100_000, window=50)
         proxy.bytes_per_second = 4_000_000
         fleet.begin()
         most = 0.0
@@ -67,7 +67,7 @@ def test_a_flood_while_kafka_is_slow(kafka_factory: KafkaFactory, broker: Mosqui
         def sent_all() -> bool:
             nonlocal most
             most = max(most, ingester.measure_memory())
-            return fleet.sent * fleet.size >= FLOOD
+            return fleet.sent * fleet.recipe.size >= FLOOD
 
         wait_until(sent_all, timeout=150, what="256 MB to be sent")
         fleet.settle()
@@ -76,9 +76,9 @@ def test_a_flood_while_kafka_is_slow(kafka_factory: KafkaFactory, broker: Mosqui
         assert waiting > 0, "Kafka was as fast as the flood, so this run shows nothing"
         proxy.bytes_per_second = None
         account = run.account()
-        assert not account.lost, account
-        assert not account.wrong, account
-        assert most < MEMORY_MIB, account
+        assert not account.lost, str(account)
+        assert not account.wrong, str(account)
+        assert most < MEMORY_MIB, str(account)
 
 
 def test_kafkas_disk_is_full(tmp_path: Path, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings) -> None:
@@ -88,9 +88,9 @@ def test_kafkas_disk_is_full(tmp_path: Path, broker: Mosquitto, make_run: MakeRu
         kafka.process.log = tmp_path / "kafka.log"
         with kafka:
             run = make_run(kafka, broker)
-            ingester = run.ingester(KAFKA_COMPRESSION_TYPE="none")
+            ingester = run.mqtt_ingester(KAFKA_COMPRESSION_TYPE="none")
             ingester.start()
-            run.open_fleet(rate=1000, size=2000).begin()
+            run.open_mqtt_fleet(rate=1000, size=2000).begin()
             for _ in range(settings.rounds):
                 run.wait(1.0)
                 run.note("Kafka's disk is full but for 4 MiB")
@@ -102,6 +102,6 @@ def test_kafkas_disk_is_full(tmp_path: Path, broker: Mosquitto, make_run: MakeRu
                 (disk / "filler").unlink()
                 kafka.start()
             account = run.account()
-            assert not account.lost, account
-            assert not account.wrong, account
-            assert not account.reordered, account
+            assert not account.lost, str(account)
+            assert not account.wrong, str(account)
+            assert not account.reordered, str(account)

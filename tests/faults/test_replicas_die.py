@@ -17,7 +17,7 @@ REPLICAS = 3
 
 
 def start_replicas(run: Run) -> list[Ingester]:
-    replicas = [run.ingester(ordinal, MQTT_SHARE_GROUP="ingestion") for ordinal in range(REPLICAS)]
+    replicas = [run.mqtt_ingester(ordinal, MQTT_SHARE_GROUP="ingestion") for ordinal in range(REPLICAS)]
     for replica in replicas:
         replica.launch()
     for replica in replicas:
@@ -30,7 +30,7 @@ def test_three_to_one_and_back_under_load(
 ) -> None:
     run = make_run(kafka, broker)
     replicas = start_replicas(run)
-    run.fleet.begin()
+    run.open_mqtt_fleet().begin()
     for _ in range(settings.rounds):
         run.wait(1.0)
         # A StatefulSet takes the highest ordinal first, each once the one before is gone.
@@ -42,8 +42,8 @@ def test_three_to_one_and_back_under_load(
             run.note(f"start of {replica.name}")
             replica.start()
     account = run.account()
-    assert not account.lost, account
-    assert not account.wrong, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
 
 
 def test_one_of_three_is_killed_and_comes_back(
@@ -51,7 +51,7 @@ def test_one_of_three_is_killed_and_comes_back(
 ) -> None:
     run = make_run(kafka, broker)
     replicas = start_replicas(run)
-    run.fleet.begin()
+    run.open_mqtt_fleet().begin()
     for _ in range(2 * settings.rounds):
         run.wait(2.0)
         victim = run.chance.choice(replicas)
@@ -60,5 +60,5 @@ def test_one_of_three_is_killed_and_comes_back(
         run.wait(2.0)
         victim.launch()
     account = run.account()
-    assert not account.lost, account
-    assert not account.wrong, account
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)

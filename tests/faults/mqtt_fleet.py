@@ -16,7 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from faults.messages import Sent, build_message
+from faults.fleet import Fleet
+from faults.messages import Recipe
 from support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -24,32 +25,30 @@ if TYPE_CHECKING:
 
     from paho.mqtt.reasoncodes import ReasonCode
 
-__all__ = ["Publisher"]
+    from faults.messages import Sent
+
+__all__ = ["MqttFleet"]
 
 WINDOW = 500
 """Messages on their way to the broker at a time."""
 
 
-class Publisher:
-    """Publishes message after message at QoS 1 between `begin` and `pause`, ``rate`` a second at most."""
+class MqttFleet(Fleet):
+    """Publishes at QoS 1, ``rate`` messages a second at most, ``window`` of them on their way at a time."""
 
     def __init__(self, port: int, *, rate: float = 2500.0, size: int = 290, window: int = WINDOW) -> None:
-        self.acknowledged: dict[int, float] = {}
-        """The numbers of the messages for which the broker has answered, and when, in seconds since the start."""
+        super().__init__(Recipe(size))
         self.refused: dict[int, str] = {}
         """Those that the broker has answered with a reason not to take them."""
-        self.sent = 0
-        self.size = size
+        self._sent = 0
         self._rate = rate
         self._window = window
-        self._started = time.monotonic()
         self._numbers: dict[int, int] = {}
         self._answers: deque[tuple[int, float, ReasonCode]] = deque()
         self._limit: int | None = None
         self._go = threading.Event()
         self._over = threading.Event()
         self._idle = threading.Event()
-        self._error: BaseException | None = None
         self._client = Client(CallbackAPIVersion.VERSION2, "fleet", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.max_inflight_messages_set(window)
         self._client.max_queued_messages_set(0)
@@ -73,9 +72,9 @@ class Publisher:
         self._client.loop_stop()
 
     @property
-    def seconds(self) -> float:
-        """Time since the start: the clock of `acknowledged`."""
-        return time.monotonic() - self._started
+    def sent(self) -> int:
+        """How many messages were handed to paho."""
+        return self._sent
 
     def begin(self) -> None:
         """Publish from now on."""
@@ -89,15 +88,9 @@ class Publisher:
         wait_until(self._idle.is_set, what="the fleet's pause")
         self._raise()
 
-    def run_for(self, seconds: float) -> None:
-        """Let ``seconds`` of the load go by."""
-        until = time.monotonic() + seconds
-        wait_until(lambda: time.monotonic() >= until, timeout=seconds + 1)
-        self._raise()
-
     def publish(self, count: int, *, timeout: float = 120.0) -> None:
         """Publish ``count`` messages more, and return once all of them are acknowledged."""
-        self._limit = self.sent + count
+        self._limit = self._sent + count
         self._idle.clear()
         self._go.set()
         wait_until(self._idle.is_set, timeout=timeout, what=f"the fleet to have sent {count} messages")
@@ -131,7 +124,7 @@ class Publisher:
                 if ahead > 0 or self.sent - len(self.acknowledged) - len(self.refused) >= self._window:
                     self._over.wait(max(ahead, 0.001))
                     continue
-                self._send(build_message(self.sent, self.size))
+                self._send(self.recipe.build(self._sent))
         except BaseException as error:  # handed to the test
             self._error = error
             self._idle.set()
@@ -141,8 +134,8 @@ class Publisher:
         if message.own_id is not None:
             properties.UserProperty = [("id", message.own_id)]
         info = self._client.publish(message.topic, message.payload, qos=1, properties=properties)
-        self._numbers[info.mid] = self.sent
-        self.sent += 1
+        self._numbers[info.mid] = self._sent
+        self._sent += 1
 
     def _on_publish(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties) -> None:
         # Only noted: `publish` may not have told us yet which number has this packet id.
@@ -159,7 +152,3 @@ class Publisher:
                 self.refused[number] = str(reason)
             else:
                 self.acknowledged[number] = at
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
