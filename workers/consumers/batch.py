@@ -7,7 +7,7 @@ which something is wrong, or whose handler asks for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -36,9 +36,12 @@ class Batch:
 
     ``payloads`` are what a handler is to be given, decoded values or records, one for each message that is `live`; None
     where each message has to be looked at by itself. ``last`` has, by partition, the offset of the last message.
+    ``topic`` is the one that all of them are of, where there can be only one.
     """
 
-    def __init__(self, messages: Sequence[Message], *, decode: bool, records: bool, group: str) -> None:
+    def __init__(
+        self, messages: Sequence[Message], *, decode: bool, records: bool, group: str, topic: str | None = None
+    ) -> None:
         self._messages = messages
         self._decode = decode
         self._group = group
@@ -46,7 +49,7 @@ class Batch:
         self._known: dict[int, Item] = {}
         self._live: list[int] | None = None
         self._headers, self._unreadable = _read_headers(messages)
-        self.last: Mapping[Partition, int] = _find_last(messages)
+        self.last: Mapping[Partition, int] = _find_last(messages, topic)
         self.payloads = self._build_payloads(records=records)
         self.done = False
         """Whether all that is live is done; `Item.done` tells it of a single one."""
@@ -131,10 +134,10 @@ class Batch:
 
     def count_topics(self) -> Mapping[str, int]:
         """Return how many messages there are of each topic."""
-        if len(self.last) == 1:
-            ((topic, _),) = self.last
-            return {topic: len(self)}
-        return Counter(cast("str", message.topic()) for message in self._messages)
+        topics = {topic for topic, _ in self.last}
+        if len(topics) == 1:
+            return {topics.pop(): len(self)}
+        return Counter(map(cast("Callable[[Message], str]", Message.topic), self._messages))
 
     def _build_payloads(self, *, records: bool) -> list[Any] | None:
         messages, headers = self._messages, self._headers
@@ -214,16 +217,14 @@ def _read_headers(messages: Sequence[Message]) -> tuple[list[Any], set[int]]:
     return headers, unreadable
 
 
-def _find_last(messages: Sequence[Message]) -> Mapping[Partition, int]:
-    topics, numbers = set(map(Message.topic, messages)), set(map(Message.partition, messages))
-    if len(topics) == len(numbers) == 1:
-        return {_place(messages[-1]): cast("int", messages[-1].offset())}
+def _find_last(messages: Sequence[Message], topic: str | None) -> Mapping[Partition, int]:
+    # Maps, not loops: this is done for each message.
     offsets = cast("Iterable[int]", map(Message.offset, messages))
-    if len(topics) == 1:
-        (topic,) = cast("set[str]", topics)
-        by_number = dict(zip(cast("Iterable[int]", map(Message.partition, messages)), offsets, strict=True))
-        return {(topic, number): offset for number, offset in by_number.items()}
-    return dict(zip(map(_place, messages), offsets, strict=True))
+    numbers = cast("Iterable[int]", map(Message.partition, messages))
+    if topic is None:
+        topics = cast("Iterable[str]", map(Message.topic, messages))
+        return dict(zip(zip(topics, numbers, strict=True), offsets, strict=True))
+    return {(topic, number): offset for number, offset in dict(zip(numbers, offsets, strict=True)).items()}
 
 
 def _place(message: Message) -> Partition:

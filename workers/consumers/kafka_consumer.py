@@ -73,6 +73,7 @@ class KafkaConsumer:
     ) -> None:
         self._config = config
         self._topics = check_topic_names(topics)
+        self._only_topic = self._topics[0] if len(self._topics) == 1 else None
         self._timeout = consume_timeout
         self._decode = decode_json and not getattr(handler, "wants_bytes", False)
         self._records = bool(getattr(handler, "wants_records", False))
@@ -210,7 +211,10 @@ class KafkaConsumer:
             member.inbox.collect(member.client, until_due)
         self._tried_again = False
         messages = member.inbox.take()
-        return Batch(messages, decode=self._decode, records=self._records, group=self._config.group_id), False
+        batch = Batch(
+            messages, decode=self._decode, records=self._records, group=self._config.group_id, topic=self._only_topic
+        )
+        return batch, False
 
     # --- out: the order that makes it at-least-once ---
 

@@ -74,6 +74,7 @@ def test_where_all_goes_well_no_message_is_looked_at() -> None:
     assert batch.is_done
     assert batch._items is None
     assert batch.last == {("t", 0): 3, ("t", 1): 2}
+    assert Batch(batch._messages, decode=True, records=False, group="g", topic="t").last == batch.last
     assert batch.find_firsts() == {("t", 0): 1, ("t", 1): 2}
 
 
