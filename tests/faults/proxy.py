@@ -35,6 +35,9 @@ class Proxy:
         self.upstream = upstream
         self.bytes_per_second: float | None = None
         """How fast what clients send goes through each connection; None is without a limit. Answers have none."""
+        self.hung_up = 0
+        """How many connections were reset upon accepting them."""
+        self._hangs_up = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{self.port}", daemon=True)
         self._speaks = asyncio.Event()
@@ -63,12 +66,18 @@ class Proxy:
         """Reset every connection, both of its sides at once; return how many. New ones may come."""
         return self._call(self._cut())
 
+    def hang_up(self) -> None:
+        """Reset every connection, and new ones upon accepting them, until `speak`: a balancer with nobody behind it."""
+        self._hangs_up = True
+        self.cut()
+
     def silence(self) -> None:
         """Let nothing through, in either direction, until `speak`; new connections are accepted, and silent too."""
         self._loop.call_soon_threadsafe(self._speaks.clear)
 
     def speak(self) -> None:
-        """End the silence. What was sent meanwhile goes through, where its sender still waits."""
+        """End `hang_up` and `silence`. What was sent in silence goes through, where its sender still waits."""
+        self._hangs_up = False
         self._loop.call_soon_threadsafe(self._speaks.set)
 
     def _call(self, work: Coroutine[None, None, T]) -> T:
@@ -81,10 +90,11 @@ class Proxy:
     async def _close(self) -> None:
         assert self._server is not None
         self._server.close()
+        self._speaks.set()
+        await self._cut()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=10)
 
     async def _cut(self) -> int:
         count = self.connections
@@ -93,6 +103,10 @@ class Proxy:
         return count
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._hangs_up:
+            self.hung_up += 1
+            _reset(writer)
+            return
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
         except OSError:

@@ -112,6 +112,21 @@ class TestProxy:
                 another.sendall(b"again")
                 assert another.recv(5) == b"again"
 
+    def test_a_balancer_with_nobody_behind_it(self) -> None:
+        with echo_server() as port, Proxy(port) as proxy, connect(proxy) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+            proxy.hang_up()
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+            with connect(proxy) as another, pytest.raises(ConnectionResetError):
+                another.recv(1)
+            assert proxy.hung_up == 1
+            proxy.speak()
+            with connect(proxy) as back:
+                back.sendall(b"again")
+                assert back.recv(5) == b"again"
+
     def test_a_silence_keeps_connections_and_what_was_said(self) -> None:
         with echo_server() as port, Proxy(port) as proxy, connect(proxy) as client:
             client.sendall(b"hello")

@@ -36,6 +36,32 @@ def test_cut_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun
         assert not account.reordered, str(account)
 
 
+def test_nobody_behind_the_balancer(
+    kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings
+) -> None:
+    """Connections are accepted and reset, with no answer to any CONNECT: no reason to take the broker for an old one,
+    and to lose the ids that only MQTT 5 carries.
+    """
+    with Proxy(broker.port2) as proxy:
+        run = make_run(kafka, broker)
+        ingester = run.mqtt_ingester(port=proxy.port)
+        ingester.start()
+        run.open_mqtt_fleet(rate=500).begin()
+        for _ in range(settings.rounds):
+            run.wait(1.0)
+            run.note("every connection is reset")
+            proxy.hang_up()
+            # Behind three of them it looks whether 3.1.1 is understood.
+            _wait_for_tries(proxy, proxy.hung_up + 3)
+            run.note("the broker can be reached again")
+            proxy.speak()
+            wait_until(ingester.is_ready, timeout=60, what="the ingester to be back")
+        account = run.account()
+        assert not account.lost, str(account)
+        assert not account.wrong, str(account)
+        assert not account.reordered, str(account)
+
+
 def test_silent_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings) -> None:
     """Nothing goes through, and nobody hears of it, until the keep-alive is over: 5 s here, 30 by default."""
     with Proxy(broker.port2) as proxy:
@@ -86,6 +112,10 @@ def test_the_session_is_lost(
     assert not account.lost, str(account)
     assert not account.wrong, str(account)
     assert not account.reordered, str(account)
+
+
+def _wait_for_tries(proxy: Proxy, count: int) -> None:
+    wait_until(lambda: proxy.hung_up >= count, timeout=60, what=f"{count} connections that were reset")
 
 
 def _end_session(broker: Mosquitto, client_id: str) -> None:
