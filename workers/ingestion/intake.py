@@ -6,13 +6,15 @@ before. What is too large for the raw topic goes to the dead letters, and counts
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal, cast
 
 import structlog
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
 
-from ingestion.record import RawRecord
+from ingestion.record import Header, RawRecord
 from ingestion.settings import IngestionSettings
 from producers.config import ProducerConfig
 from producers.kafka_producer import KafkaProducer
@@ -24,16 +26,38 @@ from telemetry.names import MAX_MESSAGE_BYTES
 OnTaken = Callable[[DeliveryError | None], None]
 """Called once per message, with None when Kafka has it; else nobody has it but the sender."""
 
+FOR_EVER = 0
+
+_Form = Literal["raw", "dead", "cut"]
+"""How a message is sent: to the raw topic, to the dead letters as it is, or to them with its first kilobyte."""
+_SMALLER: dict[_Form, Literal["dead", "cut"]] = {"raw": "dead", "dead": "cut"}
+
 log = structlog.get_logger(__name__)
 
 
 class Intake:
-    """Hands records to Kafka; ``source`` (``mqtt``, ``http``) and ``name`` mark its metrics and dead letters."""
+    """Hands records to Kafka; ``source`` (``mqtt``, ``http``) and ``name`` mark its metrics and dead letters.
 
-    def __init__(self, config: ProducerConfig, settings: IngestionSettings, *, source: str, name: str) -> None:
+    A message is tried for ``timeout_ms`` milliseconds, or for ever: who has a slot at a broker must not give one up.
+    """
+
+    def __init__(
+        self,
+        config: ProducerConfig,
+        settings: IngestionSettings,
+        *,
+        source: str,
+        name: str,
+        timeout_ms: int = FOR_EVER,
+    ) -> None:
         self._settings = settings
         self._name = name
-        self._producer = KafkaProducer(_without_timeout(config), settings.topic)
+        self._producer = _Producer(
+            config.model_copy(update={"message_timeout_ms": timeout_ms, "message_max_bytes": DLQ_MAX_MESSAGE_BYTES}),
+            settings.topic,
+        )
+        self._lock = threading.Lock()
+        self._queued = self._queued_bytes = 0
         self._accepted = metrics.INGESTION_MESSAGES.labels(source, "accepted")
         self._too_large = metrics.INGESTION_MESSAGES.labels(source, "too_large")
         self._failed = metrics.INGESTION_MESSAGES.labels(source, "failed")
@@ -41,20 +65,9 @@ class Intake:
     def submit(self, record: RawRecord, on_taken: OnTaken) -> None:
         """Send ``record``; ``on_taken`` is called from `poll`, `flush`, a later `submit`, or at once if it can't go."""
         if len(record.value) > MAX_MESSAGE_BYTES:
-            self._submit_too_large(record, on_taken)
-            return
-
-        def delivered(error: DeliveryError | None, _: Message) -> None:
-            if error is None:
-                self._accepted.inc()
-                on_taken(None)
-            elif error.code == "MSG_SIZE_TOO_LARGE":
-                self._submit_too_large(record, on_taken)
-            else:
-                self._failed.inc()
-                on_taken(error)
-
-        self._produce(self._settings.topic, record, delivered, on_taken)
+            self._submit_too_large(record, on_taken, "dead")
+        else:
+            self._produce(self._settings.topic, record, _Delivery(self, on_taken, "raw", len(record.value)))
 
     def poll(self, timeout: float) -> None:
         """Serve the answers that have come, waiting up to ``timeout`` seconds for one."""
@@ -69,18 +82,35 @@ class Intake:
     @property
     def queued(self) -> int:
         """How many messages wait for Kafka's acknowledgement."""
-        return len(self._producer)
+        return self._queued
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes of values wait for Kafka's acknowledgement: what a Kafka that is away costs in memory."""
+        return self._queued_bytes
 
     @property
     def fatal_error(self) -> str | None:
         """Why nothing can be sent any more, or None."""
         return self._producer.fatal_error
 
+    def find_liveness_problem(self) -> str | None:
+        """Return why only a new process can send, or None: a check for ``/healthz``."""
+        return self._producer.find_liveness_problem()
+
+    def find_topic_problem(self, timeout: float) -> str | None:
+        """Return why no message could be sent now, or None; asks Kafka, for up to ``timeout`` seconds."""
+        for topic in (self._settings.topic, self._settings.dlq_topic):
+            problem = self._producer.find_topic_problem(topic, timeout)
+            if problem is not None:
+                return problem
+        return None
+
     def close(self) -> None:
         """Give up what Kafka does not have: it was not acknowledged to anybody, its sender still has it."""
         self._producer.purge()
 
-    def _submit_too_large(self, record: RawRecord, on_taken: OnTaken) -> None:
+    def _submit_too_large(self, record: RawRecord, on_taken: OnTaken, form: Literal["dead", "cut"]) -> None:
         cause = Cause(
             reason="too_large",
             message=f"the message has {len(record.value)} bytes, {self._settings.topic} takes {MAX_MESSAGE_BYTES}",
@@ -93,35 +123,78 @@ class Intake:
             cause,
             consumer=self._name,
             at=datetime.now(UTC),
-            max_bytes=DLQ_MAX_MESSAGE_BYTES,
+            max_bytes=DLQ_MAX_MESSAGE_BYTES if form == "dead" else 0,
         )
-
-        def delivered(error: DeliveryError | None, _: Message) -> None:
-            (self._too_large if error is None else self._failed).inc()
-            on_taken(error)
-
+        value = letter.value or b""
         self._produce(
-            self._settings.dlq_topic, RawRecord(record.key, letter.value or b"", letter.headers), delivered, on_taken
+            self._settings.dlq_topic,
+            RawRecord(record.key, value, letter.headers),
+            _Delivery(self, on_taken, form, len(value)),
         )
 
-    def _produce(
-        self,
-        topic: str,
-        record: RawRecord,
-        delivered: Callable[[DeliveryError | None, Message], None],
-        on_taken: OnTaken,
-    ) -> None:
+    def _produce(self, topic: str, record: RawRecord, delivery: _Delivery) -> None:
+        with self._lock:
+            self._queued += 1
+            self._queued_bytes += delivery.size
         try:
             self._producer.produce(
-                record.value, record.key, record.headers, topic=topic, on_delivery=delivered, on_full="raise"
+                record.value, record.key, record.headers, topic=topic, on_delivery=delivery, on_full="raise"
             )
         except DeliveryError as error:
-            self._failed.inc()
-            on_taken(error)
+            delivery.fail(error)
         except FatalKafkaError as error:
-            on_taken(DeliveryError(str(error), code="_FATAL", fatal=True))
+            delivery.fail(DeliveryError(str(error), code="_FATAL", fatal=True))
+
+    def _settle(self, delivery: _Delivery, error: DeliveryError | None, message: Message | None) -> None:
+        with self._lock:
+            self._queued -= 1
+            self._queued_bytes -= delivery.size
+        next_form = _SMALLER.get(delivery.form) if error is not None and error.code == "MSG_SIZE_TOO_LARGE" else None
+        if next_form is not None and message is not None:
+            # Kafka's limit is below ours. The record comes back with the report: it is not kept beside librdkafka's.
+            self._submit_too_large(_read_record(message), delivery.on_taken, next_form)
+            return
+        if error is not None:
+            self._failed.inc()
+        elif delivery.form == "raw":
+            self._accepted.inc()
+        else:
+            self._too_large.inc()
+        delivery.on_taken(error)
 
 
-def _without_timeout(config: ProducerConfig) -> ProducerConfig:
-    """A message is tried for ever: giving one up would strand its acknowledgement."""
-    return config.model_copy(update={"message_timeout_ms": 0, "message_max_bytes": DLQ_MAX_MESSAGE_BYTES})
+class _Producer(KafkaProducer):
+    """The producer, and what else its client can tell."""
+
+    def find_topic_problem(self, topic: str, timeout: float) -> str | None:
+        """Return why nothing can be sent to ``topic`` now, or None."""
+        try:
+            found = self._producer.list_topics(topic, timeout).topics[topic]
+        except KafkaException as error:
+            return f"Kafka does not answer: {error.args[0].str()}"
+        return None if found.error is None else f"topic {topic}: {found.error.str()}"
+
+
+class _Delivery:
+    """A message on its way, and what its delivery report calls."""
+
+    __slots__ = ("_intake", "form", "on_taken", "size")
+
+    def __init__(self, intake: Intake, on_taken: OnTaken, form: _Form, size: int) -> None:
+        self._intake = intake
+        self.on_taken = on_taken
+        self.form = form
+        self.size = size
+
+    def __call__(self, error: DeliveryError | None, message: Message) -> None:
+        self._intake._settle(self, error, message)
+
+    def fail(self, error: DeliveryError) -> None:
+        """Say that it did not even set out."""
+        self._intake._settle(self, error, None)
+
+
+def _read_record(message: Message) -> RawRecord:
+    key = message.key()
+    headers = cast("list[Header]", message.headers() or [])
+    return RawRecord(None if key is None else key.decode("utf-8", "replace"), message.value() or b"", list(headers))

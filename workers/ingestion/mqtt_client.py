@@ -6,43 +6,89 @@ retained messages each time that it is made; there are no shared ones.
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
+
+import structlog
 from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingestion import paho_strings
+from ingestion.buffered_socket import BufferedSocket
 from ingestion.protocol import MQTT_5
+from ingestion.publish_packets import Publish
 from ingestion.settings import MqttSettings
 from telemetry.errors import ConfigurationError
 
+log = structlog.get_logger(__name__)
 
-def make_client(settings: MqttSettings, version: int) -> Client:
+
+class IngestionClient(Client):
+    """paho's client, with a `BufferedSocket` in place of each connection's socket: ``take`` gets the telemetry."""
+
+    def __init__(self, settings: MqttSettings, version: int, take: Callable[[list[Publish]], None]) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            settings.client_id,
+            clean_session=None if version == MQTT_5 else False,
+            protocol=MQTTProtocolVersion(version),
+            transport=settings.transport,
+        )
+        self._take = take
+        self.connection: BufferedSocket | None = None
+        """The present connection, or the last one."""
+
+    def add_puback(self, mid: int) -> None:
+        """Add an acknowledgement to what `flush` sends."""
+        if self.connection is not None:
+            self.connection.add_puback(mid)
+
+    def flush(self) -> None:
+        """Send the acknowledgements that were added."""
+        if self.connection is not None:
+            self.connection.flush()
+
+    def _create_socket(self) -> BufferedSocket:
+        self.connection = BufferedSocket(super()._create_socket(), self._protocol, self._take)
+        return self.connection
+
+
+def make_client(settings: MqttSettings, version: int, take: Callable[[list[Publish]], None]) -> IngestionClient:
     """Return a client that speaks ``version`` and acknowledges only by hand. Raises ConfigurationError."""
     if version != MQTT_5 and settings.share_group is not None:
         raise ConfigurationError(
             "MQTT_SHARE_GROUP is set, and the broker speaks only MQTT 3.1.1, which has no shared subscriptions: "
             "run one replica without it, or take a broker that speaks MQTT 5"
         )
-    paho_strings.install()
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        settings.client_id,
-        clean_session=None if version == MQTT_5 else False,
-        protocol=MQTTProtocolVersion(version),
-        manual_ack=True,
-    )
+    client = IngestionClient(settings, version, take)
     if settings.username is not None:
         password = settings.password.get_secret_value() if settings.password else None
         client.username_pw_set(settings.username, password)
-    if settings.tls_ca is not None:
-        try:
-            client.tls_set(ca_certs=settings.tls_ca)
-        except OSError as error:
-            raise ConfigurationError(f"MQTT_TLS_CA: can't read {settings.tls_ca}: {error}") from error
+    if settings.transport == "websockets":
+        client.ws_set_options(settings.websocket_path)
+    if settings.uses_tls:
+        context = make_tls_context(settings)
+        client.tls_set_context(context)
+        client.on_pre_connect = lambda *_: _renew_certificate(context, settings)
     client.reconnect_delay_set(1, 30)
     return client
+
+
+def make_tls_context(settings: MqttSettings) -> ssl.SSLContext:
+    """Return what the connection is encrypted with. Raises ConfigurationError that names the file at fault."""
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca)
+    except OSError as error:
+        raise ConfigurationError(f"MQTT_TLS_CA: can't read {settings.tls_ca}: {error}") from error
+    try:
+        _load_certificate(context, settings)
+    except OSError as error:
+        name = "MQTT_TLS_CERT" if settings.tls_key is None else "MQTT_TLS_CERT, MQTT_TLS_KEY"
+        files = ", ".join(filter(None, (settings.tls_cert, settings.tls_key)))
+        raise ConfigurationError(f"{name}: can't use {files}: {error}") from error
+    return context
 
 
 def start_connecting(client: Client, settings: MqttSettings) -> None:
@@ -62,7 +108,9 @@ def start_connecting(client: Client, settings: MqttSettings) -> None:
 def subscribe(client: Client, settings: MqttSettings) -> None:
     """Ask for the telemetry. The session may have the subscription already."""
     if client.protocol == MQTTv5:
-        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        keeps = settings.retained == "mark"
+        handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if keeps else SubscribeOptions.RETAIN_DO_NOT_SEND
+        options = SubscribeOptions(qos=1, retainHandling=handling)
         client.subscribe([(topic_filter, options) for topic_filter in settings.filters])
     else:
         client.subscribe([(topic_filter, 1) for topic_filter in settings.filters])
@@ -84,3 +132,16 @@ def disconnect(client: Client, *, ends_session: bool) -> None:
         properties = Properties(PacketTypes.DISCONNECT)
         properties.SessionExpiryInterval = 0
     client.disconnect(properties=properties)
+
+
+def _load_certificate(context: ssl.SSLContext, settings: MqttSettings) -> None:
+    if settings.tls_cert is not None:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+
+
+def _renew_certificate(context: ssl.SSLContext, settings: MqttSettings) -> None:
+    """Read the client's certificate again: short-lived ones are replaced while the process runs."""
+    try:
+        _load_certificate(context, settings)
+    except OSError as error:
+        log.warning("client certificate not read, the one from before is used", why=str(error))

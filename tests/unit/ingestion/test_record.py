@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.record import DeviceTemplate, RawRecord, build_mqtt_record
+from ingestion.record import DeviceTemplate, MqttRecords, PropertyBounds, RawRecord, at, build_mqtt_record
 
 AT = datetime(2026, 2, 20, 23, 45, 0, 250_000, tzinfo=timezone(timedelta(hours=1)))
 READING = b'{"schema_version":1,"device":"DEV-01","metrics":{"temperature":20},"ts":"2026-02-20 22:45"}'
@@ -81,9 +81,9 @@ class TestRecord:
                 ("source", b"mqtt"),
                 ("received_at", b"2026-02-20T22:45:00.250000Z"),
                 ("mqtt_topic", b"telemetry/DEV-01"),
-                ("content_type", b"application/json"),
                 ("device", b"DEV-01"),
                 ("traceparent", TRACE.encode()),
+                ("content_type", b"application/json"),
             ],
         )
 
@@ -186,3 +186,80 @@ class TestOtherHeaders:
     )
     def test_what_is_none_is_not(self, trace: str) -> None:
         assert header(build(user_properties=[("traceparent", trace)]), "traceparent") is None
+
+
+class TestUserProperties:
+    BOUNDS = PropertyBounds(number=3, size=20)
+
+    def others(self, *properties: tuple[str, str]) -> list[tuple[str, bytes | None]]:
+        return build(device=None, user_properties=properties, bounds=self.BOUNDS).headers[4:]
+
+    def test_they_become_headers_of_the_same_name_in_their_order(self) -> None:
+        assert self.others(("a", "1"), ("b", "ä"), ("a", "2")) == [("a", b"1"), ("b", "ä".encode()), ("a", b"2")]
+
+    def test_of_too_many_the_first_ones_do(self) -> None:
+        assert self.others(*((name, "") for name in "abcdef")) == [("a", b""), ("b", b""), ("c", b"")]
+
+    def test_none_behind_the_one_that_is_too_much_does(self) -> None:
+        assert self.others(("a", "1" * 18), ("b", "22"), ("c", "")) == [("a", b"1" * 18)]
+        assert self.others(("a", "1" * 19)) == [("a", b"1" * 19)]
+        assert self.others(("a", "1" * 20)) == []
+
+    def test_id_and_trace_do_not_count(self) -> None:
+        found = self.others(("id", "x" * 128), ("traceparent", TRACE), ("a", "1"), ("b", "2"), ("c", "3"))
+        assert found == [("traceparent", TRACE.encode()), ("a", b"1"), ("b", b"2"), ("c", b"3")]
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("source", "device", "mqtt_topic", "received_at", "content_type", "mqtt_retained", "raw_topic"),
+            *("replay.group", "replay.x", "dlq.reason", "dlq.x", "__connect.errors.topic", "__connect.x"),
+            *("", "a\0b", "\ud800"),
+        ],
+        ids=ascii,
+    )
+    def test_a_device_can_t_write_what_is_the_hubs(self, name: str) -> None:
+        assert self.others((name, "forged"), ("a", "1")) == [("a", b"1")]
+
+
+class TestManyMessages:
+    def records(self, *templates: str) -> MqttRecords:
+        return MqttRecords([DeviceTemplate(template) for template in templates], PropertyBounds(3, 20))
+
+    def test_a_record_is_what_it_is_for_a_single_message(self) -> None:
+        records = self.records("telemetry/{device}")
+        properties = [("id", "m-1"), ("a", "1")]
+        for _ in range(2):  # the second time the topic is known
+            found = records.build(
+                b"telemetry/DEV-01",
+                READING,
+                received_at=at(AT),
+                user_properties=properties,
+                content_type="text/plain",
+            )
+            assert found == build(user_properties=properties, content_type="text/plain", bounds=PropertyBounds(3, 20))
+        assert records.build(b"telemetry/DEV-01", READING, received_at=at(AT)) == build()
+
+    def test_of_several_templates_the_first_that_names_a_device_counts(self) -> None:
+        records = self.records("{device}/up", "site/{device}", "+/{device}/#")
+        keys = [
+            records.build(topic, READING, received_at=at(AT)).key
+            for topic in (b"site/up", b"site/x", b"a/b/c", b"lone")
+        ]
+        assert keys == ["site", "x", "b", "DEV-01"]
+
+    def test_a_retained_message_is_marked(self) -> None:
+        headers = self.records("telemetry/{device}").build(b"t", b"1", received_at=at(AT), retained=True).headers
+        assert ("mqtt_retained", b"true") in headers
+
+    def test_a_topic_that_is_no_utf_8_is_taken_all_the_same(self) -> None:
+        found = self.records("telemetry/{device}").build(b"telemetry/\xff", b"1", received_at=at(AT))
+        assert found.key == "\ufffd"
+        assert ("mqtt_topic", "telemetry/\ufffd".encode()) in found.headers
+
+    def test_more_topics_than_are_remembered_are_no_matter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("ingestion.record._MOST_TOPICS", 3)
+        records = self.records("telemetry/{device}")
+        for number in [*range(10), 0, 9]:
+            assert records.build(f"telemetry/{number}".encode(), b"1", received_at=at(AT)).key == f"{number}"
+        assert len(records._origins) <= 3

@@ -25,15 +25,33 @@ MQTT = [
     Case("MQTT_PORT", "8883", 8883, ("0", "65536", "mqtt")),
     Case("MQTT_USERNAME", "ingestion", "ingestion"),
     Case("MQTT_PASSWORD", "hunter2", "hunter2"),
+    Case("MQTT_TRANSPORT", "websockets", "websockets", ("ws", "udp")),
+    Case("MQTT_WEBSOCKET_PATH", "/ws", "/ws", ("ws",)),
+    Case("MQTT_TLS", "true", True, ("on and off",)),
     Case("MQTT_TLS_CA", "/etc/ca.crt", "/etc/ca.crt"),
+    Case("MQTT_TLS_CERT", "/etc/tls.crt", "/etc/tls.crt"),
+    Case("MQTT_TLS_KEY", "/etc/tls.key", "/etc/tls.key"),
+    Case("MQTT_MAX_IN_FLIGHT_BYTES", "1048576", 1_048_576, ("1048575", "64MiB")),
+    Case("MQTT_RETAINED", "skip", "skip", ("drop",)),
+    Case("MQTT_MAX_USER_PROPERTIES", "0", 0, ("-1", "101")),
+    Case("MQTT_MAX_USER_PROPERTY_BYTES", "32768", 32_768, ("-1", "32769")),
     Case("MQTT_PROTOCOL", "3.1.1", "3.1.1", ("4", "3.1", "v5")),
     Case("MQTT_CLIENT_ID", "hub-ingestion-mqtt-0", "hub-ingestion-mqtt-0", ("x" * 129,)),
     Case("MQTT_TOPICS", "a/+, b/#", ("a/+", "b/#"), (",", "a/b+", "a/#/b", "a/+,b#")),
     Case(
         "MQTT_DEVICE_TEMPLATE",
-        "+/{device}/#",
-        "+/{device}/#",
-        ("telemetry", "telemetry/+", "t/{device}x", "t/{device}/{device}", "t/{site}/{device}", "t/{}", "#/{device}"),
+        "+/{device}/#, a/{device}",
+        ("+/{device}/#", "a/{device}"),
+        (
+            "telemetry",
+            "a/{device},b",
+            "telemetry/+",
+            "t/{device}x",
+            "t/{device}/{device}",
+            "t/{site}/{device}",
+            "t/{}",
+            "#/{device}",
+        ),
     ),
     Case("MQTT_SHARE_GROUP", "hub", "hub", ("a/b", "a+", "#")),
     Case("MQTT_RECEIVE_MAXIMUM", "20", 20, ("0", "65536", "x")),
@@ -41,6 +59,9 @@ MQTT = [
     Case("MQTT_KEEPALIVE_SECONDS", "60", 60, ("4", "65536", "x")),
     Case("MQTT_READY_TOPIC", "ready", "ready", ("a/+", "#", "telemetry/ready")),
 ]
+
+BESIDE = {"MQTT_PASSWORD": USER, "MQTT_TLS_KEY": {"MQTT_TLS_CERT": "/etc/tls.crt"}}
+"""What a setting can't be without."""
 
 
 class TestIngestion:
@@ -74,8 +95,8 @@ class TestMqtt:
 
     @pytest.mark.parametrize("case", MQTT, ids=lambda case: case.variable)
     def test_a_variable_changes_its_setting_and_no_other(self, environment: SetVariables, case: Case) -> None:
-        # Given, for the password, the user that it needs
-        environment(USER if case.variable == "MQTT_PASSWORD" else {})
+        # Given what some settings need beside them
+        environment(BESIDE.get(case.variable, {}))
         before = shown(load_settings(MqttSettings))
         # When
         environment({case.variable: case.text})
@@ -97,17 +118,47 @@ class TestMqtt:
             "port": 1883,
             "username": None,
             "password": None,
+            "transport": "tcp",
+            "websocket_path": "/mqtt",
+            "tls": False,
             "tls_ca": None,
+            "tls_cert": None,
+            "tls_key": None,
             "protocol": "auto",
             "client_id": "iot-hub-ingestion",
             "topics": ("telemetry/+",),
-            "device_template": "telemetry/{device}",
+            "device_template": ("telemetry/{device}",),
             "share_group": None,
             "receive_maximum": 1000,
+            "max_in_flight_bytes": 64 * 1024 * 1024,
+            "retained": "mark",
+            "max_user_properties": 16,
+            "max_user_property_bytes": 4096,
             "session_expiry_seconds": 7 * 24 * 3600,
             "keepalive_seconds": 30,
             "ready_topic": "iot-hub/ingestion/ready",
         }
+
+    @pytest.mark.parametrize(
+        ("variables", "uses_tls"),
+        [
+            ({}, False),
+            ({"MQTT_TLS": "true"}, True),
+            ({"MQTT_TLS_CA": "/etc/ca.crt"}, True),
+            ({"MQTT_TLS_CERT": "/etc/tls.pem"}, True),
+        ],
+        ids=str,
+    )
+    def test_whatever_is_of_tls_turns_it_on(
+        self, environment: SetVariables, variables: dict[str, str], uses_tls: bool
+    ) -> None:
+        environment(variables)
+        assert load_settings(MqttSettings).uses_tls is uses_tls
+
+    def test_a_key_without_its_certificate_is_refused_with_both_names(self, environment: SetVariables) -> None:
+        environment({"MQTT_TLS_KEY": "/etc/tls.key"})
+        with pytest.raises(ConfigurationError, match=r"^MQTT_TLS_KEY is set, MQTT_TLS_CERT is not"):
+            load_settings(MqttSettings)
 
     def test_a_mark_that_would_be_ingested_is_refused_with_both_names(self, environment: SetVariables) -> None:
         environment({"MQTT_TOPICS": "site/+/telemetry,iot-hub/#"})
