@@ -15,7 +15,7 @@ from faults.http_fleet import HttpFleet
 from faults.ledger import Account, draw_up
 from faults.mqtt_fleet import WINDOW, MqttFleet
 from faults.pipeline import MOSQUITTO, Ingester, mosquitto_config
-from faults.reader import read_arrivals
+from faults.reader import count_records, read_arrivals
 from faults.settings import FaultSettings
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ class Run:
         made = Ingester(self.folder, name, module, kafka=kafka, topics=self.topics, **environment)
         self.stack.callback(made.kill)
         return made
+
+    def count_records(self) -> int:
+        """Return how many records the raw topic has got so far."""
+        return count_records(self.kafka.bootstrap_servers, self.topics["raw"])
 
     def note(self, event: str) -> None:
         """Remember what is done, for whoever reads the account."""

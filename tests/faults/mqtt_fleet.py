@@ -59,6 +59,8 @@ class MqttFleet(Fleet):
 
     def __enter__(self) -> Self:
         self._client.loop_start()
+        # paho sends what was published before the first connection beside what is published then, in no order.
+        wait_until(self._client.is_connected, what="the fleet's connection")
         self._thread.start()
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from faults.ledger import Arrival
 from faults.messages import find_number
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-__all__ = ["read_arrivals"]
+__all__ = ["count_records", "read_arrivals"]
 
 
 def read_arrivals(bootstrap_servers: str, topic: str, wanted: Collection[int], *, patience: float) -> list[Arrival]:
@@ -62,6 +62,18 @@ def read_arrivals(bootstrap_servers: str, topic: str, wanted: Collection[int], *
     finally:
         client.close()
     return arrivals
+
+
+def count_records(bootstrap_servers: str, topic: str) -> int:
+    """Return how many records ``topic`` has got so far; 0 where a Kafka that has just come back can't tell yet."""
+    client = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "counts"})
+    try:
+        numbers = client.list_topics(topic, timeout=10).topics[topic].partitions
+        return sum(client.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1] for number in numbers)
+    except KafkaException:
+        return 0
+    finally:
+        client.close()
 
 
 def _consume(client: Consumer) -> list[Arrival]:

@@ -13,8 +13,8 @@ __all__ = ["FaultSettings"]
 class FaultSettings:
     """``FAULT_ROUNDS``, ``FAULT_SECONDS`` and ``FAULT_SEED`` of the environment."""
 
-    rounds: int = 2
-    """How often a fault strikes within one test."""
+    rounds: int = 1
+    """How often a fault strikes within one test; what takes little time strikes a few times a round."""
     seconds: float = 6.0
     """How long, in seconds, what is stopped stays away."""
     seed: int = 0

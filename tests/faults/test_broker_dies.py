@@ -43,7 +43,7 @@ def test_killed_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: Make
     ingester = run.mqtt_ingester()
     ingester.start()
     run.open_mqtt_fleet().begin()
-    for _ in range(settings.rounds):
+    for _ in range(2 * settings.rounds):
         run.wait(3.0)
         run.note("SIGKILL of mosquitto")
         broker.kill()
@@ -57,7 +57,7 @@ def test_killed_with_a_full_session(
     kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings
 ) -> None:
     run = make_run(kafka, broker)
-    kill_with_a_full_session(run, broker, settings.rounds)
+    kill_with_a_full_session(run, broker, 2 * settings.rounds)
     account = run.account()
     assert not account.lost, str(account)
     assert not account.wrong, str(account)

@@ -8,7 +8,6 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from faults.proxy import Proxy
-from integration_helpers import count_messages
 from support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def test_cut_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun
         ingester = run.mqtt_ingester(port=proxy.port)
         ingester.start()
         run.open_mqtt_fleet().begin()
-        for _ in range(2 * settings.rounds):
+        for _ in range(4 * settings.rounds):
             run.wait(1.0)
             wait_until(lambda: proxy.connections, what="the ingester's connection")
             run.note(f"{proxy.cut()} connection cut")
@@ -107,7 +106,7 @@ def test_the_session_is_lost(
         fleet.publish(1000)
         run.note("Kafka goes on")
         kafka.resume()
-        wait_until(lambda: count_messages(kafka, run.topics["raw"]) >= fleet.sent, what="everything to be in Kafka")
+        wait_until(lambda: run.count_records() >= fleet.sent, what="everything to be in Kafka")
     account = run.account()
     assert not account.lost, str(account)
     assert not account.wrong, str(account)

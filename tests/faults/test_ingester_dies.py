@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from integration_helpers import count_messages
 from support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def test_killed_at_random_moments_under_load(
     ingester = run.mqtt_ingester()
     ingester.start()
     run.open_mqtt_fleet().begin()
-    for _ in range(2 * settings.rounds):
+    for _ in range(3 * settings.rounds):
         run.wait(3.0)
         run.note("SIGKILL of the ingester")
         ingester.kill()
@@ -43,9 +42,10 @@ def test_away_while_50_000_messages_queue_up(
     ingester.start()
     assert ingester.stop() == 0
     run.open_mqtt_fleet(rate=50_000).publish(50_000)
-    for kill in range(1, settings.rounds + 1):
+    kills = 2 * settings.rounds
+    for kill in range(1, kills + 1):
         ingester.launch()
-        _wait_for_records(run, 45_000 * kill // (settings.rounds + 1))
+        _wait_for_records(run, 45_000 * kill // (kills + 1))
         run.note("SIGKILL of the ingester")
         ingester.kill()
     ingester.start()
@@ -57,4 +57,4 @@ def test_away_while_50_000_messages_queue_up(
 
 
 def _wait_for_records(run: Run, count: int) -> None:
-    wait_until(lambda: count_messages(run.kafka, run.topics["raw"]) >= count, what=f"{count} records in Kafka")
+    wait_until(lambda: run.count_records() >= count, what=f"{count} records in Kafka")

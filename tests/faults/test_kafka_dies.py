@@ -8,7 +8,6 @@ import pytest
 
 from faults.disk import fill, small_disk
 from faults.proxy import Proxy
-from integration_helpers import count_messages
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
 
@@ -72,7 +71,7 @@ def test_a_flood_while_kafka_is_slow(kafka_factory: KafkaFactory, broker: Mosqui
         wait_until(sent_all, timeout=150, what="256 MB to be sent")
         fleet.settle()
         run.note(f"the flood is over; the ingester's memory had at most {most:.0f} MiB")
-        waiting = fleet.sent - count_messages(kafka, run.topics["raw"])
+        waiting = fleet.sent - run.count_records()
         assert waiting > 0, "Kafka was as fast as the flood, so this run shows nothing"
         proxy.bytes_per_second = None
         account = run.account()
@@ -105,3 +104,38 @@ def test_kafkas_disk_is_full(tmp_path: Path, broker: Mosquitto, make_run: MakeRu
             assert not account.lost, str(account)
             assert not account.wrong, str(account)
             assert not account.reordered, str(account)
+
+
+def test_a_window_of_large_messages_while_kafka_is_frozen(
+    kafka_factory: KafkaFactory, broker: Mosquitto, make_run: MakeRun
+) -> None:
+    """The window counts messages, memory has bytes: 400 messages of 1 MB are more than an ingester may hold."""
+    kafka = kafka_factory()
+    run = make_run(kafka, broker)
+    ingester = run.mqtt_ingester()
+    ingester.start()
+    kafka.pause()
+    fleet = run.open_mqtt_fleet(rate=200, size=1_000_000, window=20)
+    fleet.publish(400)
+    run.note("everything waits at the broker")
+    most = 0.0
+
+    def measure() -> float:
+        nonlocal most
+        most = max(most, ingester.measure_memory())
+        return most
+
+    until = fleet.seconds + 5
+    wait_until(lambda: measure() and fleet.seconds > until, what="the window to fill")
+    kafka.resume()
+    run.note(f"Kafka goes on; the ingester's memory had at most {most:.0f} MiB")
+    wait_until(
+        lambda: measure() and run.count_records() >= fleet.sent,
+        timeout=90,
+        what="everything to be in Kafka",
+        hint=ingester.process.log_tail,
+    )
+    account = run.account()
+    assert not account.lost, str(account)
+    assert not account.wrong, str(account)
+    assert most < MEMORY_MIB, str(account)
