@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
 from ingestion.intake import Intake
@@ -21,34 +22,42 @@ _STUCK = 30.0
 
 
 class Delivery:
-    """The messages of one request on their way into Kafka."""
+    """The messages of one request on their way into Kafka; ``on_done`` is called once, when all is known or too late.
 
-    def __init__(self) -> None:
+    It may be called while they are handed over, where none of them waits.
+    """
+
+    __slots__ = ("_is_handed_over", "_on_done", "deadline", "failed", "is_done", "waiting")
+
+    def __init__(self, total: int, deadline: float, on_done: Callable[[Delivery], None]) -> None:
+        self.deadline = deadline
+        self.waiting = set(range(total))
+        """Indexes of those of which nothing is known yet."""
         self.failed: dict[int, DeliveryError] = {}
         """By the message's index, why Kafka does not have it."""
-        self.waiting: set[int] = set()
-        """Indexes of those of which nothing is known yet."""
-        self._done: asyncio.Future[None] | None = None
+        self.is_done = False
+        self._is_handed_over = False
+        self._on_done = on_done
 
     def settle(self, index: int, error: DeliveryError | None) -> None:
         """Note Kafka's answer to one message."""
         self.waiting.discard(index)
         if error is not None:
             self.failed[index] = error
-        if not self.waiting and self._done is not None and not self._done.done():
-            self._done.set_result(None)
+        if not self.waiting and self._is_handed_over:
+            self.end()
 
-    async def wait(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds until Kafka has answered for all of them."""
+    def note_handed_over(self) -> None:
+        """Every message has been handed over: from now on the last answer is the last."""
+        self._is_handed_over = True
         if not self.waiting:
-            return
-        loop = asyncio.get_running_loop()
-        self._done = loop.create_future()
-        timer = loop.call_later(timeout, _end, self._done)
-        try:
-            await self._done
-        finally:
-            timer.cancel()
+            self.end()
+
+    def end(self) -> None:
+        """Wait no longer."""
+        if not self.is_done:
+            self.is_done = True
+            self._on_done(self)
 
 
 class AckPump:
@@ -60,13 +69,14 @@ class AckPump:
         self._loop = asyncio.get_running_loop()
         self._is_busy = False
         self._is_over = False
-        self.turned = self._stuck_since = time.monotonic()
-        self._taken = 0
-        self._seen = 0
+        self._deliveries: deque[Delivery] = deque()
+        self._turned = self._stuck_since = time.monotonic()
+        self._has_taken = False
         self._timer = self._loop.call_later(_IDLE, self._turn)
 
-    def wake(self) -> None:
-        """Something is on its way now."""
+    def watch(self, delivery: Delivery) -> None:
+        """See to it that ``delivery`` ends, at its deadline at the latest; deadlines come in order."""
+        self._deliveries.append(delivery)
         if not self._is_busy and not self._is_over:
             self._is_busy = True
             self._timer.cancel()
@@ -74,7 +84,7 @@ class AckPump:
 
     def note_taken(self) -> None:
         """Kafka has taken a message."""
-        self._taken += 1
+        self._has_taken = True
 
     def close(self) -> None:
         """Serve nothing any more."""
@@ -88,25 +98,26 @@ class AckPump:
 
     def find_liveness_problem(self) -> str | None:
         """Return why only a restart can help, or None: the event loop turns."""
-        still = time.monotonic() - self.turned
+        still = time.monotonic() - self._turned
         return f"the event loop has not turned for {still:.0f} s" if still > 60 else None
 
     def _turn(self) -> None:
         self._intake.poll(0)
         queued = self._intake.queued
         metrics.PRODUCER_QUEUE.set(queued)
-        self.turned = time.monotonic()
-        if not queued or self._taken != self._seen:
-            self._stuck_since, self._seen = self.turned, self._taken
+        self._turned = time.monotonic()
+        if not queued or self._has_taken:
+            self._stuck_since, self._has_taken = self._turned, False
+        self._end_late()
         fatal = self._intake.fatal_error
         if fatal is not None:
             self._is_over = True
             self._on_fatal(fatal)
             return
-        self._is_busy = queued > 0
-        self._timer = self._loop.call_later(_BUSY if queued else _IDLE, self._turn)
+        self._is_busy = queued > 0 or bool(self._deliveries)
+        self._timer = self._loop.call_later(_BUSY if self._is_busy else _IDLE, self._turn)
 
-
-def _end(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
+    def _end_late(self) -> None:
+        deliveries = self._deliveries
+        while deliveries and (deliveries[0].is_done or deliveries[0].deadline < self._turned):
+            deliveries.popleft().end()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from ingestion.api_keys import ApiKey
-from ingestion.record import RawRecord
+from ingestion.record import Header, RawRecord, find_claimed_device, is_traceparent
 from telemetry import headers as h
-from telemetry.codec import decode_json
-from telemetry.errors import InvalidTelemetry
-from telemetry.schema.v1 import find_device_problem
 from telemetry.timestamps import format_utc
 
 MAX_ID_CHARACTERS = 128
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{0,64})?")
 
 
 class NotAllowed(Exception):
@@ -31,7 +26,7 @@ class Envelope:
     """The device that path or API key names; its messages can't be of another one."""
     idempotency_key: str | None
     is_batch: bool
-    shared: list[tuple[str, bytes | None]]
+    shared: list[Header]
     """Headers that are the same for each."""
 
 
@@ -48,14 +43,14 @@ def build_envelope(
     """Return what a request says about all of its messages; ``device`` is whom its path names."""
     if device is None and key is not None:
         device = key.only_device
-    shared: list[tuple[str, bytes | None]] = [
+    shared: list[Header] = [
         (h.SOURCE, b"http"),
         (h.RECEIVED_AT, format_utc(received_at).encode()),
         (h.CONTENT_TYPE, content_type.encode()),
     ]
     if device is not None:
         shared.append((h.DEVICE, device.encode("utf-8", "replace")))
-    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+    if traceparent is not None and is_traceparent(traceparent.decode("latin-1")):
         shared.append((h.TRACEPARENT, traceparent))
     return Envelope(key, device, idempotency_key, is_batch, shared)
 
@@ -83,13 +78,3 @@ def build_http_record(envelope: Envelope, index: int, value: bytes) -> RawRecord
     else:
         message_id = envelope.idempotency_key
     return RawRecord(device, value, [(h.ID, message_id.encode()), *headers])
-
-
-def find_claimed_device(value: bytes) -> str | None:
-    """Return the device that a message says it is of, or None where it names none or can't be read."""
-    try:
-        document = decode_json(value)
-    except InvalidTelemetry:
-        return None
-    device = document.get("device") if type(document) is dict else None
-    return device if find_device_problem(device) is None else None

@@ -5,6 +5,7 @@ Whatever is wrong with it is a Problem that says what to send instead.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -23,7 +24,15 @@ TELEMETRY: Final = b"/v1/telemetry"
 OPENAPI: Final = b"/openapi.json"
 _DEVICES, _OF_DEVICE = b"/v1/devices/", b"/telemetry"
 
-HeaderMap = dict[bytes, bytes]
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request without its body. Names of headers are in lower case; of one that comes twice, the last counts."""
+
+    method: str
+    path: bytes
+    """As it came, percent-encoded."""
+    headers: dict[bytes, bytes]
 
 
 def find_device(path: bytes) -> str | None:
@@ -47,9 +56,9 @@ def find_device(path: bytes) -> str | None:
     return device
 
 
-def check_method(method: str, allowed: str) -> None:
+def check_method(head: Head, allowed: str) -> None:
     """Raise Problem, 405, for any other method than the one that the path has."""
-    if method != allowed:
+    if head.method != allowed:
         raise Problem(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method-not-allowed",
@@ -58,18 +67,18 @@ def check_method(method: str, allowed: str) -> None:
         )
 
 
-def find_presented_key(headers: HeaderMap) -> bytes:
+def find_presented_key(head: Head) -> bytes:
     """Return the API key in the headers. Raises Problem, 401, where there is none."""
-    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    key = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+    scheme, _, token = head.headers.get(b"authorization", b"").partition(b" ")
+    key = token.strip() if scheme.lower() == b"bearer" else head.headers.get(b"x-api-key", b"").strip()
     if not key:
         raise problems.no_key()
     return key
 
 
-def choose_splitter(headers: HeaderMap) -> tuple[Splitter, str]:
+def choose_splitter(head: Head) -> tuple[Splitter, str]:
     """Return what tells the body's messages apart, and the media type of each. Raises Problem, 415."""
-    sent = headers.get(b"content-type", JSON.encode()).decode("latin-1")
+    sent = head.headers.get(b"content-type", JSON.encode()).decode("latin-1")
     media_type, *parameters = (part.strip().lower() for part in sent.split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")
@@ -85,9 +94,9 @@ def choose_splitter(headers: HeaderMap) -> tuple[Splitter, str]:
     )
 
 
-def choose_decoder(headers: HeaderMap) -> Decoder:
+def choose_decoder(head: Head) -> Decoder:
     """Return what undoes the body's Content-Encoding. Raises Problem, 415."""
-    coding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    coding = head.headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
     make = CODINGS.get(coding)
     if make is None:
         raise Problem(
@@ -99,9 +108,9 @@ def choose_decoder(headers: HeaderMap) -> Decoder:
     return make()
 
 
-def find_idempotency_key(headers: HeaderMap) -> str | None:
+def find_idempotency_key(head: Head) -> str | None:
     """Return the Idempotency-Key, without quotes around it, or None. Raises Problem, 400."""
-    sent = headers.get(b"idempotency-key")
+    sent = head.headers.get(b"idempotency-key")
     if sent is None:
         return None
     key = sent.decode("latin-1").strip()
@@ -116,9 +125,9 @@ def find_idempotency_key(headers: HeaderMap) -> str | None:
     return key
 
 
-def check_length(headers: HeaderMap, limit: int) -> None:
+def check_length(head: Head, limit: int) -> None:
     """Raise Problem, 413, where the head already says that the body is too large."""
-    declared = headers.get(b"content-length")
+    declared = head.headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared[:20]) > limit:
         raise problems.body_too_large(limit)
 

@@ -15,7 +15,20 @@ import orjson
 CONTENT_TYPE = "application/problem+json"
 _TYPE = "tag:iot-hub.io,2026:"
 
-HeaderList = list[tuple[bytes, bytes]]
+STATUSES = frozenset(map(HTTPStatus, (200, 202, 400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 500, 503)))
+"""All that a request can be answered."""
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request is answered; ``headers`` are those beside the body's type and length."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: bytes = b"application/json"
+    headers: Sequence[Header] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ class Problem(Exception):
         code: str,
         detail: str,
         *,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Sequence[Header] = (),
         retry_after: int | None = None,
         accepted: int | None = None,
         refused: Sequence[Refusal] = (),
@@ -56,10 +69,10 @@ class Problem(Exception):
         self._headers = headers
 
     @property
-    def headers(self) -> HeaderList:
-        """The answer's headers, its length and type among them not."""
+    def answer(self) -> Answer:
+        """The answer that tells it."""
         wait = [] if self.retry_after is None else [(b"retry-after", b"%d" % self.retry_after)]
-        return [*self._headers, *wait]
+        return Answer(self.status, self.build_document(), CONTENT_TYPE.encode(), [*self._headers, *wait])
 
     def build_document(self) -> bytes:
         """Return the document."""
@@ -146,6 +159,24 @@ def headers_too_large(limit: int) -> Problem:
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         "headers-too-large",
         f"The request line and the headers have more than {limit} bytes: send fewer or shorter ones.",
+    )
+
+
+def head_too_slow(limit: float) -> Problem:
+    """The headers do not come in time."""
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "headers-too-slow",
+        f"The headers were not here within {limit:g} s: send the request again.",
+    )
+
+
+def internal_error() -> Problem:
+    """We have failed."""
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal-error",
+        "This is a fault of the hub, which has noted it: send the request again later.",
     )
 
 

@@ -1,0 +1,67 @@
+"""The server of the HTTP side: its listener, its connections, their deadlines, and its end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from email.utils import formatdate
+
+from ingestion.http_app import HttpApp
+from ingestion.http_connection import HttpConnection
+from ingestion.http_settings import HttpSettings
+
+_SWEEP = 0.25
+"""Seconds between two looks at the deadlines, which are whole seconds and more; the header Date is as fresh."""
+_LOOK = 0.02
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
+
+class HttpServer:
+    """Serves ``app`` on ``listener``, which it closes."""
+
+    def __init__(self, app: HttpApp, settings: HttpSettings, listener: socket.socket) -> None:
+        self._app = app
+        self._settings = settings
+        self._listener = listener
+        self.connections: set[HttpConnection] = set()
+        self.is_stopping = False
+        self.date_line = _build_date_line()
+
+    async def serve(self, stop: asyncio.Event, grace: float) -> int:
+        """Serve until ``stop``, then let requests at work end for up to ``grace`` seconds; return how many could not.
+
+        Nothing that comes in is lost by that: what is cut off has no answer.
+        """
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: HttpConnection(self, self._app, self._settings), sock=self._listener, backlog=BACKLOG
+        )
+        sweep = asyncio.create_task(self._sweep())
+        try:
+            await stop.wait()
+            self.is_stopping = True
+            server.close()
+            for connection in tuple(self.connections):
+                connection.shut_down()
+            deadline = time.monotonic() + grace
+            while self.connections and time.monotonic() < deadline:
+                await asyncio.sleep(_LOOK)
+            return len(self.connections)
+        finally:
+            sweep.cancel()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP)
+            self.date_line = _build_date_line()
+            now = time.monotonic()
+            for connection in tuple(self.connections):
+                if connection.deadline is not None and connection.deadline < now:
+                    connection.deadline = None
+                    connection.on_deadline()
+
+
+def _build_date_line() -> bytes:
+    return f"date: {formatdate(usegmt=True)}\r\n".encode()
