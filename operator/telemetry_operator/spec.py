@@ -90,7 +90,7 @@ class Batch(_Model):
 
     enabled: bool = True
     max_size: int = Field(default=500, ge=1, le=10_000)
-    timeout_seconds: float = Field(default=1.0, gt=0, le=60)
+    timeout_seconds: float = Field(default=1.0, ge=0.01, le=60)
 
 
 class DeadLetter(_Model):
@@ -122,6 +122,8 @@ class Spec(_Model):
     batch: Batch = Batch()
     decode_json: bool = True
     commit: Literal["manual", "auto"] = "manual"
+    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    handle_limit_seconds: int = Field(default=900, ge=1, le=86_400)
     start_from: str = "earliest"
     max_attempts: int = Field(default=5, ge=1, le=100)
     dead_letter: DeadLetter = DeadLetter()
@@ -134,6 +136,12 @@ class Spec(_Model):
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = ()
     pod_annotations: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _transactions_commit(self) -> Spec:
+        if self.delivery == "exactly-once" and self.commit == "auto":
+            raise ValueError("delivery: with exactly-once the transaction commits: write commit: manual")
+        return self
 
     @field_validator("start_from")
     @classmethod

@@ -73,9 +73,24 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an empty batch": ({"batch": {"maxSize": 0}}, "should be greater than or equal to 1"),
     "a batch that ends before it begins": (
         {"batch": {"timeoutSeconds": 0.001}},
-        "should be greater than or equal to 0.01",
+        "write the seconds that a batch may wait for its next message, from 0.01 to 60, for example 1",
     ),
+    "a batch that does not wait at all": (
+        {"batch": {"timeoutSeconds": 0}},
+        "write the seconds that a batch may wait for its next message, from 0.01 to 60, for example 1",
+    ),
+    "a batch from yesterday": ({"batch": {"timeoutSeconds": -1}}, "should be greater than or equal to 0"),
     "a batch that never comes": ({"batch": {"timeoutSeconds": 61}}, "should be less than or equal to 60"),
+    "an unknown delivery": (
+        {"delivery": "at-most-once"},
+        "write at-least-once (a crash may repeat messages) or exactly-once",
+    ),
+    "a transaction that a timer commits": (
+        {"delivery": "exactly-once", "commit": "auto"},
+        "delivery: with exactly-once the transaction commits, not a timer: write commit: manual",
+    ),
+    "a handler without any time": ({"handleLimitSeconds": 0}, "should be greater than or equal to 1"),
+    "a handler with more than a day": ({"handleLimitSeconds": 86401}, "should be less than or equal to 86400"),
     "an unknown way to commit": ({"commit": "sometimes"}, "write manual (commits after each batch) or auto"),
     "a place to start from in words": (
         {"startFrom": "yesterday"},
@@ -170,6 +185,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "from a time": {"startFrom": "2026-02-20T22:45:00Z"},
     "from a time elsewhere": {"startFrom": "2026-02-20T22:45:00.123456+05:30"},
     "automatic commits": {"commit": "auto"},
+    "exactly once": {"delivery": "exactly-once", "commit": "manual", "handleLimitSeconds": 86400},
     "no dead letters": {"deadLetter": {"enabled": False}},
     "dead letters consumed on purpose": {"topics": ["telemetry.dlq"], "deadLetter": {"enabled": False}},
     "dead letters of its own": {"deadLetter": {"topic": "my.dlq"}},

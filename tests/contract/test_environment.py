@@ -80,6 +80,8 @@ def check(consumer: Consumer) -> None:
     assert worker.timeout_seconds == spec.batch.timeout_seconds
     assert worker.decode_json is spec.decode_json
     assert worker.commit == spec.commit
+    assert worker.delivery == spec.delivery
+    assert worker.handle_limit_seconds == spec.handle_limit_seconds
     if isinstance(worker.start_from, datetime):
         assert worker.start_from == datetime.fromisoformat(spec.start_from)
     else:
@@ -133,7 +135,11 @@ handlers = st.one_of(
     ),
 )
 moments = st.datetimes(min_value=datetime(1970, 1, 2)).map(lambda moment: moment.isoformat() + "Z")  # noqa: DTZ001
-specs = st.fixed_dictionaries(
+# Together: a transaction is not committed by a timer.
+commits = st.sampled_from(
+    [{}, {"commit": "auto"}, {"commit": "auto", "delivery": "at-least-once"}, {"delivery": "exactly-once"}]
+)
+least = st.fixed_dictionaries(
     {"topics": st.lists(topic_names, min_size=1, max_size=32, unique=True), "handler": handlers},
     optional={
         "groupId": st.from_regex(r"[!-~]([ -~]{0,200}[!-~])?", fullmatch=True),
@@ -147,7 +153,7 @@ specs = st.fixed_dictionaries(
             },
         ),
         "decodeJson": st.booleans(),
-        "commit": st.sampled_from(["manual", "auto"]),
+        "handleLimitSeconds": st.integers(1, 86_400),
         "startFrom": st.sampled_from(["earliest", "latest"]) | moments,
         "maxAttempts": st.integers(1, 100),
         "deadLetter": st.fixed_dictionaries({"topic": topic_names}) | st.just({"enabled": False}) | st.just({}),
@@ -156,6 +162,7 @@ specs = st.fixed_dictionaries(
         "env": st.just([{"name": "OWN", "value": "$(OTHER)"}]),
     },
 )
+specs = st.builds(lambda spec, commit: spec | commit, least, commits)
 
 
 @given(spec=specs)

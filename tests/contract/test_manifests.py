@@ -163,6 +163,8 @@ def test_the_documented_defaults_are_written_out(kubectl: Kubectl) -> None:
         "batch": {"enabled": True, "maxSize": 500, "timeoutSeconds": 1},
         "decodeJson": True,
         "commit": "manual",
+        "delivery": "at-least-once",
+        "handleLimitSeconds": 900,
         "startFrom": "earliest",
         "maxAttempts": 5,
         "deadLetter": {"topic": "telemetry.dlq"},
