@@ -32,14 +32,23 @@ class TelemetryValidator:
             try:
                 device, clean = _normalise(value, get_header(headers, h.DEVICE))
             except InvalidTelemetry as error:
-                reject = Reject(error.reason, str(error), index, stage="validate")
-                reject.__cause__ = error
-                yield reject
+                yield _reject(error, index)
             else:
                 place = places.get((topic, partition))
                 if place is None:
                     place = places[topic, partition] = _build_place(topic, partition)
                 yield Outgoing(None, clean, device.encode(), [*headers, *place, (h.RAW_OFFSET, b"%d" % offset)])
+
+
+def _reject(error: InvalidTelemetry, index: int) -> Reject:
+    """Return the reject for ``error`` without its traceback.
+
+    That would hold the frames, these the batch and the reject: every batch with a bad message in it would stay until
+    Python's collector comes by.
+    """
+    reject = Reject(error.reason, str(error), index, stage="validate")
+    reject.__cause__ = type(error)(error.reason, str(error))
+    return reject
 
 
 def _build_place(topic: str, partition: int) -> Headers:

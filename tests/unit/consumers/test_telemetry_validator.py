@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -144,3 +145,15 @@ def test_names_that_nobody_uses_twice_do_not_fill_the_memory() -> None:
         [reject] = handle(record(READING.replace(b'{"humidity":20,"temperature":20}', text.encode())))
         assert isinstance(reject, Reject)
         assert reject.reason == "duplicate_key"
+
+
+@pytest.mark.parametrize("bad", [b"{", READING.replace(b"22:45", b"24:45"), READING.replace(b"20,", b"null,")])
+def test_a_bad_message_keeps_no_batch_in_the_memory(bad: bytes) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            assert len(handle([record(READING), record(bad), record(READING)])) == 3
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
