@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from consumers.async_handlers import adapt
-from consumers.failures import TRANSIENT, build_reject_cause, name_class, tell, understand
+from consumers.failures import TRANSIENT, build_reject_cause, name_class, release, tell, understand
 from consumers.handlers import check_methods
 from consumers.records import Outgoing, Record, Reject, RetryLater
 from consumers.results import sort_results
@@ -234,6 +234,7 @@ class HandlerCalls:
                 by_place = _sort_by_place(rejects, len(items))
             except Reject as reject:
                 at = reject.index
+                release(reject)
                 if at is None or not 0 <= at < len(items):
                     break
                 items[at].cause = build_reject_cause(reject, items[at].attempts + 1)
@@ -242,9 +243,11 @@ class HandlerCalls:
             except _WrongPlace:
                 break
             except RetryLater as later:
+                release(later)
                 yield Outcome(items, retry=later)
                 return
             except TRANSIENT as error:
+                release(error)
                 yield Outcome(items, retry=RetryLater(tell(error)))
                 return
             except Exception as error:
@@ -255,6 +258,7 @@ class HandlerCalls:
                     exc_info=not self._has_failed_together,
                 )
                 self._has_failed_together = True
+                release(error)
                 break
             else:
                 for place, rejected in by_place.items():
@@ -282,10 +286,13 @@ class HandlerCalls:
         try:
             outgoing, rejects = self._call([item], failed=failed)
         except Reject as reject:
+            release(reject)
             item.cause = build_reject_cause(reject, item.attempts + 1)
         except RetryLater as later:
+            release(later)
             return Outcome([item], retry=later)
         except TRANSIENT as error:
+            release(error)
             return Outcome([item], retry=RetryLater(tell(error)))
         except Exception as error:
             item.attempts += 1
@@ -300,6 +307,7 @@ class HandlerCalls:
                 exc_info=not item.traced,
             )
             item.traced = True
+            release(error)
             if item.attempts < self._max_attempts:
                 return Outcome([item], retry=RetryLater(tell(error)))
             item.cause = Cause("handler_failed", tell(error), "handle", name_class(error), item.attempts)

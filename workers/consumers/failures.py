@@ -62,6 +62,17 @@ def build_reject_cause(reject: Reject, attempts: int) -> Cause:
     return Cause(reject.reason, str(reject), reject.stage, name_class(error), attempts)
 
 
+def release(error: BaseException | None) -> None:
+    """Drop the tracebacks of ``error`` and of what is behind it.
+
+    They hold frames, the frames hold the batch and the error itself: all of it would stay until Python's collector
+    comes by, which is rarely in a worker.
+    """
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def name_class(error: BaseException) -> str:
     """Return the module and name of an error's class."""
     cls = type(error)
