@@ -34,6 +34,8 @@ VOLUME_TMP = "tmp"
 VOLUME_HANDLER = "handler"
 HANDLER_DIRECTORY = "/etc/iot-hub/handler"
 WORKER_PORT = 8081
+WORKER_GROUP = 10001
+"""The group id of the worker image's user."""
 
 WATCH_SELECTOR = LABEL_CONSUMER
 """Label selector of what the operator watches: whatever was made for any TelemetryConsumer."""

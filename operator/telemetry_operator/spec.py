@@ -112,6 +112,51 @@ class PullSecret(_Model):
     name: str = Field(min_length=1)
 
 
+class SecretVolume(_Model):
+    """A Secret to be mounted."""
+
+    secret_name: str = Field(min_length=1)
+    optional: bool = False
+
+
+class ConfigMapVolume(_Model):
+    """A ConfigMap to be mounted."""
+
+    name: str = Field(min_length=1)
+    optional: bool = False
+
+
+class ClaimVolume(_Model):
+    """A persistent volume claim to be mounted."""
+
+    claim_name: str = Field(min_length=1)
+    read_only: bool = False
+
+
+class Volume(_Model):
+    """What is mounted into the workers beside the operator's own, and where; exactly one kind of it."""
+
+    name: str = Field(min_length=1, max_length=63)
+    mount_path: str = Field(min_length=2, max_length=253)
+    secret: SecretVolume | None = None
+    config_map: ConfigMapVolume | None = None
+    persistent_volume_claim: ClaimVolume | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Volume:
+        if sum(source is not None for source in (self.secret, self.config_map, self.persistent_volume_claim)) != 1:
+            raise ValueError("write exactly one of secret, configMap and persistentVolumeClaim")
+        return self
+
+
+class Spread(_Model):
+    """Over which places the workers are spread."""
+
+    topology_key: str = Field(min_length=1)
+    max_skew: int = Field(default=1, ge=1)
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"] = "ScheduleAnyway"
+
+
 class Spec(_Model):
     """``spec`` of a TelemetryConsumer, as the CRD describes it."""
 
@@ -133,7 +178,13 @@ class Spec(_Model):
     image_pull_secrets: tuple[PullSecret, ...] = ()
     resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: DEFAULT_RESOURCES)
     env: tuple[dict[str, Any], ...] = ()
+    env_from: tuple[dict[str, Any], ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    service_account_name: str | None = Field(default=None, min_length=1)
+    priority_class_name: str | None = Field(default=None, min_length=1)
     node_selector: dict[str, str] = Field(default_factory=dict)
+    affinity: dict[str, Any] = Field(default_factory=dict)
+    topology_spread_constraints: tuple[Spread, ...] = ()
     tolerations: tuple[dict[str, Any], ...] = ()
     pod_annotations: dict[str, str] = Field(default_factory=dict)
 

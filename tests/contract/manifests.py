@@ -9,6 +9,45 @@ from typing import Any
 
 CODE = {"name": "code", "key": "handler.py"}
 
+AFFINITY: dict[str, Any] = {
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]},
+                    {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]},
+                ]
+            },
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [{"key": "cpus", "operator": "Gt", "values": ["4"]}]}}
+            ],
+        },
+        "podAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 100,
+                    "podAffinityTerm": {
+                        "topologyKey": "topology.kubernetes.io/zone",
+                        "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+                    },
+                }
+            ]
+        },
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": {"app": "noisy"}},
+                    "namespaces": ["other"],
+                }
+            ]
+        },
+    },
+    "topologySpreadConstraints": [
+        {"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    ],
+}
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no topics": ({"topics": None}, "spec.topics: Required value"),
     "an empty list of topics": ({"topics": []}, "spec.topics in body should have at least 1 items"),
@@ -113,6 +152,72 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "exactly one of secretKeyRef and configMapKeyRef",
     ),
     "a variable twice": ({"env": [{"name": "A"}, {"name": "A"}]}, "spec.env[1]: Duplicate value"),
+    "variables from nowhere": (
+        {"envFrom": [{"prefix": "A_"}]},
+        "write exactly one of secretRef and configMapRef in each item, for example secretRef: {name: my-secret}",
+    ),
+    "variables from two places": (
+        {"envFrom": [{"secretRef": {"name": "s"}, "configMapRef": {"name": "c"}}]},
+        "write exactly one of secretRef and configMapRef in each item",
+    ),
+    "a prefix that no variable can have": (
+        {"envFrom": [{"prefix": "a-", "secretRef": {"name": "s"}}]},
+        "a prefix of variables holds letters, digits and '_' only",
+    ),
+    "a volume of nothing": (
+        {"volumes": [{"name": "a", "mountPath": "/a"}]},
+        "write exactly one of secret: {secretName: …}, configMap: {name: …} and persistentVolumeClaim: {claimName: …}",
+    ),
+    "a volume of two things": (
+        {"volumes": [{"name": "a", "mountPath": "/a", "secret": {"secretName": "s"}, "configMap": {"name": "c"}}]},
+        "write exactly one of secret: {secretName: …}, configMap: {name: …} and persistentVolumeClaim: {claimName: …}",
+    ),
+    "a volume of the node": (
+        {"volumes": [{"name": "a", "mountPath": "/a", "hostPath": {"path": "/"}}]},
+        'unknown field "spec.volumes[0].hostPath"',
+    ),
+    "a volume with the name of the operator's": (
+        {"volumes": [{"name": "tmp", "mountPath": "/a", "secret": {"secretName": "s"}}]},
+        "other than tmp, handler and kafka, which are the operator's own",
+    ),
+    "a volume over the worker's code": (
+        {"volumes": [{"name": "a", "mountPath": "/app/workers", "secret": {"secretName": "s"}}]},
+        "/app, /tmp, /etc/iot-hub, /dev, /proc and /sys are the worker's and the system's own: write another path",
+    ),
+    "a volume that climbs": (
+        {"volumes": [{"name": "a", "mountPath": "/a/../app", "secret": {"secretName": "s"}}]},
+        "write a whole path without a '/' at its end, for example /etc/certificates",
+    ),
+    "two volumes in one place": (
+        {
+            "volumes": [
+                {"name": "a", "mountPath": "/a", "secret": {"secretName": "s"}},
+                {"name": "b", "mountPath": "/a", "configMap": {"name": "c"}},
+            ]
+        },
+        "two volumes have the same mountPath: write another one for each",
+    ),
+    "a service account that can't be": (
+        {"serviceAccountName": "My Account"},
+        "write the name of a service account in the same namespace",
+    ),
+    "a priority class that can't be": ({"priorityClassName": "High"}, "write the name of a PriorityClass"),
+    "a spread over nothing": (
+        {"topologySpreadConstraints": [{"maxSkew": 1}]},
+        "spec.topologySpreadConstraints[0].topologyKey: Required value",
+    ),
+    "a misspelt operator of an affinity": (
+        {
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}]
+                    }
+                }
+            }
+        },
+        'Unsupported value: "Is"',
+    ),
     "memory in words": (
         {"resources": {"limits": {"memory": "lots"}}},
         "spec.resources.limits.memory in body should match",
@@ -210,6 +315,21 @@ RIGHT: dict[str, dict[str, Any]] = {
         "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}],
         "podAnnotations": {"prometheus.io/scrape": "true"},
     },
+    "whole objects as variables": {
+        "envFrom": [{"prefix": "A_", "secretRef": {"name": "s", "optional": True}}, {"configMapRef": {"name": "c"}}]
+    },
+    "volumes": {
+        "volumes": [
+            {"name": "a", "mountPath": "/etc/certificates", "secret": {"secretName": "s"}},
+            {"name": "b", "mountPath": "/etc/a.b_c-d", "configMap": {"name": "c", "optional": True}},
+            {"name": "c", "mountPath": "/data", "persistentVolumeClaim": {"claimName": "p", "readOnly": True}},
+        ]
+    },
+    "who it runs as, and how urgently": {
+        "serviceAccountName": "reader.of-buckets",
+        "priorityClassName": "system-cluster-critical",
+    },
+    "beside whom it runs": AFFINITY,
     "annotations whose characters are counted, not their bytes": {"podAnnotations": {"é" * 317: "x"}},
     "a topic of the longest name": {"topics": ["t" * 249]},
     "whole numbers written with a point": {"replicas": 2.0, "batch": {"timeoutSeconds": 1.0}},

@@ -160,6 +160,7 @@ least = st.fixed_dictionaries(
         "output": st.fixed_dictionaries({"topic": topic_names}),
         "paused": st.booleans(),
         "env": st.just([{"name": "OWN", "value": "$(OTHER)"}]),
+        "envFrom": st.just([{"configMapRef": {"name": "any"}}]),
     },
 )
 specs = st.builds(lambda spec, commit: spec | commit, least, commits)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from contract.kubectl import Kubectl
+from contract.manifests import AFFINITY
 from contract.operator_process import Operator
 from contract.samples import manifest
 from iothub.manifests.documents import Document, parse_documents
@@ -27,6 +28,16 @@ SPECS: dict[str, dict[str, Any]] = {
         "podAnnotations": {"example.com/number": "1"},
         "resources": {"limits": {"cpu": 2}},
         "replicas": 2,
+    },
+    "furnished": {
+        **AFFINITY,
+        "envFrom": [{"prefix": "A_", "secretRef": {"name": "none"}}],
+        "volumes": [
+            {"name": "a", "mountPath": "/a", "secret": {"secretName": "none"}},
+            {"name": "b", "mountPath": "/b", "persistentVolumeClaim": {"claimName": "none"}},
+        ],
+        "serviceAccountName": "default",
+        "delivery": "exactly-once",
     },
 }
 CODE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"h.py": "class C: ...\n"}}

@@ -33,6 +33,8 @@ def build_environment(
 ) -> dict[str, str]:
     """Return the variables of ``container``. Raises ConfigProblem where a Secret or ConfigMap or a key is missing."""
     variables: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        variables |= _find_all(source, read)
     for item in container.get("env", ()):
         value = _find_value(item, pod_name, namespace, read, variables)
         if value is not None:
@@ -46,25 +48,53 @@ def find_mounts(container: Manifest, folder: Path) -> dict[str, Path]:
 
 
 def build_volume(volume: Manifest, namespace: str, read: Read) -> dict[str, bytes] | None:
-    """Return the files of a volume, none of them for an empty one. Raises ConfigProblem where its ConfigMap is missing.
+    """Return the files of a volume, none of them for an empty one. Raises ConfigProblem where what it names is missing.
 
-    None stands for a volume of a kind that no pod of ours has.
+    None stands for a volume that has no files yet, as a claim's is here, or of a kind that no pod of ours has.
     """
     if "emptyDir" in volume:
         return {}
-    source = volume.get("configMap")
-    if source is None:
+    if "configMap" in volume:
+        source, kind, name, resource = volume["configMap"], "ConfigMap", volume["configMap"]["name"], CONFIG_MAPS
+    elif "secret" in volume:
+        source, kind, name, resource = volume["secret"], "Secret", volume["secret"]["secretName"], SECRETS
+    else:
         return None
-    body = read(CONFIG_MAPS, source["name"])
+    optional = source.get("optional", False)
+    body = read(resource, name)
     if body is None:
-        raise ConfigProblem(f'configmap "{source["name"]}" not found')
+        if optional:
+            return {}
+        raise ConfigProblem(f'{kind.lower()} "{name}" not found')
     files = {}
-    for item in source.get("items", ()):
+    for item in source.get("items") or [{"key": key, "path": key} for key in _find_keys(body)]:
         content = _read_key(body, item["key"])
-        if content is None:
-            raise ConfigProblem(f"couldn't find key {item['key']} in ConfigMap {namespace}/{source['name']}")
-        files[item["path"]] = content
+        if content is not None:
+            files[item["path"]] = content
+        elif not optional:
+            raise ConfigProblem(f"couldn't find key {item['key']} in {kind} {namespace}/{name}")
     return files
+
+
+def _find_all(source: Manifest, read: Read) -> dict[str, str]:
+    for field, kind, resource in (("secretRef", "secret", SECRETS), ("configMapRef", "configmap", CONFIG_MAPS)):
+        if field not in source:
+            continue
+        body = read(resource, source[field]["name"])
+        if body is None:
+            if source[field].get("optional", False):
+                return {}
+            raise ConfigProblem(f'{kind} "{source[field]["name"]}" not found')
+        contents = {key: _read_key(body, key) or b"" for key in _find_keys(body)}
+        prefix = source.get("prefix", "")
+        return {f"{prefix}{key}": content.decode("utf-8", "surrogateescape") for key, content in contents.items()}
+    return {}
+
+
+def _find_keys(body: Manifest) -> list[str]:
+    """Return the keys of a ConfigMap or a Secret."""
+    fields = ("data", "stringData") if body.get("kind") == "Secret" else ("data", "binaryData")
+    return sorted({key for field in fields for key in body.get(field) or ()})
 
 
 def _find_value(item: Manifest, pod_name: str, namespace: str, read: Read, known: Mapping[str, str]) -> str | None:

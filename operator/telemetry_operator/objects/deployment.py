@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from telemetry_operator import naming
+from telemetry_operator.objects.volumes import build_mounts, build_volumes, has_writable_claim
 from telemetry_operator.settings import Settings
 from telemetry_operator.spec import Consumer
 
@@ -116,6 +117,9 @@ def build_worker_environment(consumer: Consumer, defaults: WorkerDefaults) -> li
         "CONSUMER_DLQ_TOPIC": consumer.dead_letter_topic,
         "CONSUMER_MAX_ATTEMPTS": str(spec.max_attempts),
     }
+    if spec.env_from:
+        # Empty counts as not set, and a name that is there can't come from a Secret or ConfigMap as a whole.
+        values = {name: value or "" for name, value in values.items()}
     own = {variable["name"] for variable in spec.env}
     variables: list[Manifest] = [
         {"name": name, "value": _literal(value)}
@@ -134,30 +138,44 @@ def _build_pod_template(consumer: Consumer, defaults: WorkerDefaults, handler_ha
         annotations[naming.ANNOTATION_HANDLER_HASH] = handler_hash
     if consumer.restart is not None:
         annotations[naming.ANNOTATION_RESTART] = consumer.restart
-    volumes: list[Manifest] = [{"name": naming.VOLUME_TMP, "emptyDir": {}}]
-    if spec.handler.config_map is not None:
-        source = spec.handler.config_map
-        items = [{"key": source.key, "path": source.key}]
-        volumes.append({"name": naming.VOLUME_HANDLER, "configMap": {"name": source.name, "items": items}})
+    security: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if has_writable_claim(consumer):
+        # A claim belongs to root at first; an image of one's own may run as any user, so the group has to do.
+        security |= {"fsGroup": naming.WORKER_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
     pod: Manifest = {
         "automountServiceAccountToken": False,
         # A Service called kafka would put KAFKA_PORT=tcp://… among the settings.
         "enableServiceLinks": False,
         # Time to finish what is in hand and to commit it before leaving the group.
         "terminationGracePeriodSeconds": 60,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": security,
         "initContainers": [_build_preflight(consumer, defaults)],
         "containers": [_build_worker(consumer, defaults)],
-        "volumes": volumes,
+        "volumes": build_volumes(consumer),
     }
     pull_secrets = [secret.name for secret in spec.image_pull_secrets] or list(defaults.pull_secrets)
     if pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
-    if spec.node_selector:
-        pod["nodeSelector"] = dict(spec.node_selector)
-    if spec.tolerations:
-        pod["tolerations"] = [dict(toleration) for toleration in spec.tolerations]
+    pod |= _build_scheduling(consumer)
+    if spec.service_account_name is not None:
+        pod["serviceAccountName"] = spec.service_account_name
     return {"metadata": {"labels": naming.object_labels(consumer.key), "annotations": annotations}, "spec": pod}
+
+
+def _build_scheduling(consumer: Consumer) -> Manifest:
+    spec = consumer.spec
+    spread = [
+        constraint.model_dump(by_alias=True) | {"labelSelector": {"matchLabels": naming.selector_labels(consumer.key)}}
+        for constraint in spec.topology_spread_constraints
+    ]
+    fields: Manifest = {
+        "priorityClassName": spec.priority_class_name,
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": [dict(toleration) for toleration in spec.tolerations],
+        "affinity": dict(spec.affinity),
+        "topologySpreadConstraints": spread,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _build_preflight(consumer: Consumer, defaults: WorkerDefaults) -> Manifest:
@@ -179,17 +197,14 @@ def _build_worker(consumer: Consumer, defaults: WorkerDefaults) -> Manifest:
 
 
 def _build_container(name: str, arguments: list[str], consumer: Consumer, defaults: WorkerDefaults) -> Manifest:
-    mounts: list[Manifest] = [{"name": naming.VOLUME_TMP, "mountPath": "/tmp"}]  # noqa: S108  # a path in the pod, its own emptyDir
-    if consumer.spec.handler.config_map is not None:
-        mounts.append({"name": naming.VOLUME_HANDLER, "mountPath": naming.HANDLER_DIRECTORY, "readOnly": True})
-    return {
+    container: Manifest = {
         "name": name,
         "image": consumer.spec.image or defaults.image,
         "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "consumers", *arguments],
         "env": build_worker_environment(consumer, defaults),
         "resources": consumer.spec.resources,
-        "volumeMounts": mounts,
+        "volumeMounts": build_mounts(consumer),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -199,6 +214,9 @@ def _build_container(name: str, arguments: list[str], consumer: Consumer, defaul
         # A process that dies without its last words leaves the end of its log in their place.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+    if consumer.spec.env_from:
+        container["envFrom"] = [dict(source) for source in consumer.spec.env_from]
+    return container
 
 
 def _boolean(value: bool) -> str:

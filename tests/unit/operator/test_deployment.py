@@ -18,6 +18,12 @@ from telemetry_operator.settings import load_settings
 from unit.operator.samples import DEFAULTS, KEY, UID, consumer
 
 CONFIG_MAP = {"class": "Alarm", "configMap": {"name": "code", "key": "alarm.py"}}
+VOLUMES = [
+    {"name": "certificates", "mountPath": "/etc/certificates", "secret": {"secretName": "s"}},
+    {"name": "tables", "mountPath": "/etc/tables", "configMap": {"name": "c", "optional": True}},
+    {"name": "data", "mountPath": "/data", "persistentVolumeClaim": {"claimName": "p"}},
+    {"name": "archive", "mountPath": "/archive", "persistentVolumeClaim": {"claimName": "q", "readOnly": True}},
+]
 
 
 def build(spec: dict[str, Any] | None = None, handler_hash: str | None = None, **metadata: Any) -> dict[str, Any]:
@@ -68,10 +74,11 @@ def test_replicas(spec: dict[str, Any], expected: int) -> None:
     assert build(spec)["spec"]["replicas"] == expected
 
 
-@pytest.mark.parametrize("spec", [{}, {"handler": CONFIG_MAP}])
+@pytest.mark.parametrize("spec", [{}, {"handler": CONFIG_MAP}, {"volumes": VOLUMES}])
 def test_every_container_meets_the_restricted_pod_security_standard(spec: dict[str, Any]) -> None:
     template = pod(build(spec))
-    assert template["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    context = template["securityContext"]
+    assert {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}.items() <= context.items()
     containers = template["initContainers"] + template["containers"]
     assert [container["name"] for container in containers] == ["preflight", "worker"]
     for container in containers:
@@ -80,7 +87,7 @@ def test_every_container_meets_the_restricted_pod_security_standard(spec: dict[s
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert context["readOnlyRootFilesystem"] is True
     for volume in template["volumes"]:
-        assert set(volume) - {"name"} <= {"emptyDir", "configMap"}
+        assert set(volume) - {"name"} <= {"emptyDir", "configMap", "secret", "persistentVolumeClaim"}
 
 
 def test_the_pod_gets_no_token_no_service_variables_and_time_to_leave_the_group() -> None:
@@ -179,6 +186,21 @@ def test_no_value_is_expanded_by_the_kubelet() -> None:
         ({"nodeSelector": {"zone": "a"}}, "nodeSelector", {"zone": "a"}),
         ({"tolerations": [{"key": "k", "operator": "Exists"}]}, "tolerations", [{"key": "k", "operator": "Exists"}]),
         ({"imagePullSecrets": [{"name": "s"}]}, "imagePullSecrets", [{"name": "s"}]),
+        ({"serviceAccountName": "cloud"}, "serviceAccountName", "cloud"),
+        ({"priorityClassName": "high"}, "priorityClassName", "high"),
+        ({"affinity": {"podAffinity": {}}}, "affinity", {"podAffinity": {}}),
+        (
+            {"topologySpreadConstraints": [{"topologyKey": "zone"}]},
+            "topologySpreadConstraints",
+            [
+                {
+                    "topologyKey": "zone",
+                    "maxSkew": 1,
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": naming.selector_labels(KEY)},
+                }
+            ],
+        ),
     ],
 )
 def test_fields_of_the_pod(spec: dict[str, Any], where: str, expected: Any) -> None:
@@ -201,6 +223,36 @@ def test_the_handlers_file_is_mounted_read_only_and_alone() -> None:
     )
     for container in template["initContainers"] + template["containers"]:
         assert {"name": "handler", "mountPath": "/etc/iot-hub/handler", "readOnly": True} in container["volumeMounts"]
+
+
+def test_volumes_are_mounted_by_name_and_only_a_claim_may_be_written_to() -> None:
+    template = pod(build({"volumes": VOLUMES}))
+    assert template["volumes"][1:] == [
+        {"name": "certificates", "secret": {"secretName": "s", "optional": False}},
+        {"name": "tables", "configMap": {"name": "c", "optional": True}},
+        {"name": "data", "persistentVolumeClaim": {"claimName": "p", "readOnly": False}},
+        {"name": "archive", "persistentVolumeClaim": {"claimName": "q", "readOnly": True}},
+    ]
+    for container in template["initContainers"] + template["containers"]:
+        assert container["volumeMounts"][1:] == [
+            {"name": "certificates", "mountPath": "/etc/certificates", "readOnly": True},
+            {"name": "tables", "mountPath": "/etc/tables", "readOnly": True},
+            {"name": "data", "mountPath": "/data", "readOnly": False},
+            {"name": "archive", "mountPath": "/archive", "readOnly": True},
+        ]
+    assert template["securityContext"]["fsGroup"] == 10001
+    assert "fsGroup" not in pod(build({"volumes": VOLUMES[3:]}))["securityContext"]
+
+
+def test_whole_objects_become_variables_but_none_of_the_contracts() -> None:
+    """Given a Secret of any keys, then none reaches a variable of the contract, not even one that is not set."""
+    sources = [{"prefix": "A_", "secretRef": {"name": "s"}}, {"configMapRef": {"name": "c", "optional": True}}]
+    template = pod(build({"envFrom": sources, "deadLetter": {"enabled": False}}))
+    for container in template["initContainers"] + template["containers"]:
+        assert container["envFrom"] == sources
+        assert {"name": "CONSUMER_DLQ_TOPIC", "value": ""} in container["env"]
+        assert {"name": "CONSUMER_HANDLER_FILE", "value": ""} in container["env"]
+    assert "envFrom" not in pod(build())["containers"][0]
 
 
 @pytest.mark.parametrize(

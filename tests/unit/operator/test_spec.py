@@ -114,6 +114,17 @@ def test_each_place_to_start_from_is_taken(moment: str) -> None:
         ({"maxAttempts": 0}, "spec.maxAttempts", "greater than or equal to 1"),
         ({"deadLetter": {"topic": "a/b"}}, "spec.deadLetter.topic", "letters, digits"),
         ({"output": {}}, "spec.output.topic", "required"),
+        ({"volumes": [{"name": "a", "mountPath": "/a"}]}, "spec.volumes[0]", "exactly one"),
+        (
+            {"volumes": [{"name": "a", "mountPath": "/a", "secret": {"secretName": "s"}, "configMap": {"name": "c"}}]},
+            "spec.volumes[0]",
+            "exactly one",
+        ),
+        (
+            {"topologySpreadConstraints": [{"topologyKey": "z", "whenUnsatisfiable": "Maybe"}]},
+            "spec.topologySpreadConstraints[0].whenUnsatisfiable",
+            "DoNotSchedule",
+        ),
     ],
 )
 def test_a_field_that_cant_work_is_named_with_advice(spec: dict[str, Any], path: str, said: str) -> None:

@@ -99,6 +99,23 @@ def test_what_is_missing_is_said_as_the_kubelet_says_it(variable: dict[str, Any]
     assert sentence in str(raised.value)
 
 
+def test_variables_of_whole_objects_come_first_and_give_way() -> None:
+    sources = [
+        {"configMapRef": {"name": "some"}, "prefix": "P_"},
+        {"secretRef": {"name": "none", "optional": True}},
+    ]
+    objects = {(CONFIG_MAPS, "some"): {"kind": "ConfigMap", "data": {"A": "1", "B": "2"}}}
+    container = {"envFrom": sources, "env": [{"name": "P_B", "value": "$(P_A)!"}]}
+    found = build_environment(
+        container, pod_name="p", namespace="plant", mounts={}, read=lambda kind, name: objects.get((kind, name))
+    )
+    assert found == {"P_A": "1", "P_B": "1!"}
+    with pytest.raises(ConfigProblem, match='secret "none" not found'):
+        build_environment(
+            {"envFrom": [{"secretRef": {"name": "none"}}]}, pod_name="p", namespace="plant", mounts={}, read=read
+        )
+
+
 def test_a_path_below_a_mount_is_the_pods_own(tmp_path: Path) -> None:
     container = {"volumeMounts": [{"name": "handler", "mountPath": "/etc/h"}, {"name": "tmp", "mountPath": "/tmp"}]}
     mounts = find_mounts(container, tmp_path)
@@ -119,6 +136,13 @@ def test_volumes() -> None:
     raw = [{"key": "raw.py", "path": "raw.py"}]
     assert build_volume({"configMap": {"name": "code", "items": raw}}, "plant", read) == {"raw.py": b"\xff"}
     assert build_volume({"hostPath": {}}, "plant", read) is None
+    assert build_volume({"configMap": {"name": "none", "optional": True}}, "plant", read) == {}
+    whole = build_volume({"configMap": {"name": "code"}}, "plant", read)
+    assert whole == {"handler.py": b"print()", "raw.py": b"\xff"}
+    secret = {"secretName": "own", "items": [{"key": "plain", "path": "a"}, {"key": "none", "path": "b"}]}
+    assert build_volume({"secret": secret | {"optional": True}}, "plant", read) == {"a": b"as written"}
+    with pytest.raises(ConfigProblem, match="couldn't find key none in Secret plant/own"):
+        build_volume({"secret": secret}, "plant", read)
     with pytest.raises(ConfigProblem, match='configmap "none" not found'):
         build_volume({"configMap": {"name": "none", "items": items}}, "plant", read)
     with pytest.raises(ConfigProblem, match="couldn't find key x in ConfigMap plant/code"):
