@@ -148,7 +148,8 @@ def _run(process: ProcessSettings) -> None:
     signal.signal(signal.SIGTERM, ingestion.stop)
     signal.signal(signal.SIGINT, ingestion.stop)
     metrics.BUILD_INFO.labels(find_version(), "ingestion-http").set(1)
-    live, ready = {"loop": ingestion.find_liveness_problem, "producer": intake.find_liveness_problem}, {"kafka": ingestion.find_readiness_problem}
+    live = {"loop": ingestion.find_liveness_problem, "producer": intake.find_liveness_problem}
+    ready = {"kafka": ingestion.find_readiness_problem}
     relax_collector()
     with HealthServer(process.http_port, live=live, ready=ready):
         ingestion.run()

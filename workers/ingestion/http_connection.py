@@ -229,6 +229,10 @@ class HttpConnection(asyncio.Protocol):
         for slot in self._slots:
             slot.closes = slot is self._slots[-1]
 
+    def cut_off(self) -> None:
+        """End at once: who has no answer sends again."""
+        self._transport.abort()
+
     # --- answers ---
 
     def _answer(self, slot: _Slot, answer: Answer) -> None:

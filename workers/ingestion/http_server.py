@@ -51,6 +51,8 @@ class HttpServer:
             return len(self.connections)
         finally:
             sweep.cancel()
+            for connection in tuple(self.connections):
+                connection.cut_off()
 
     async def _sweep(self) -> None:
         while True:

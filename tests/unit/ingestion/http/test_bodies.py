@@ -1,0 +1,166 @@
+"""Splitting bodies: messages are exact slices, whatever the pieces in which the body comes."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestion.bodies import BodyError, JsonSplitter, LineSplitter, Splitter
+
+WHITE = st.text(" \t\r\n", max_size=3)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+)
+WRITTEN = st.builds(
+    lambda value, ascii_only, indent: json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode(
+        "utf-8", "surrogatepass"
+    ),
+    VALUES,
+    st.booleans(),
+    st.sampled_from([None, 0, 2]),
+)
+
+
+def split(splitter: Splitter, body: bytes, cuts: list[int]) -> list[bytes]:
+    """Feed ``body`` in pieces that end at ``cuts``, which count from the end of the one before."""
+    found, at = [], 0
+    for cut in cuts:
+        found += splitter.feed(body[at : at + cut])
+        at += cut
+    found += splitter.feed(body[at:])
+    return found + splitter.finish()
+
+
+CUTS = st.lists(st.integers(0, 12), max_size=60)
+
+
+@given(elements=st.lists(st.tuples(WHITE, WRITTEN, WHITE), max_size=8), before=WHITE, behind=WHITE, cuts=CUTS)
+def test_an_arrays_messages_are_its_elements_byte_for_byte(
+    elements: list[tuple[str, bytes, str]], before: str, behind: str, cuts: list[int]
+) -> None:
+    # Given an array of JSON texts with white space wherever it may be
+    inside = b",".join(left.encode() + text + right.encode() for left, text, right in elements)
+    body = before.encode() + b"[" + inside + b"]" + behind.encode()
+    # When it comes in any pieces
+    splitter = JsonSplitter()
+    found = split(splitter, body, cuts)
+    # Then each message is the slice that was written, without a byte more or less
+    assert found == [text for _, text, _ in elements]
+    assert splitter.is_batch
+
+
+@given(body=st.binary(max_size=200).map(lambda tail: b"[" + tail), cuts=CUTS)
+def test_pieces_change_nothing(body: bytes, cuts: list[int]) -> None:
+    def outcome(cuts: list[int]) -> list[bytes] | str:
+        try:
+            return split(JsonSplitter(), body, cuts)
+        except BodyError:
+            return "refused"
+
+    assert outcome(cuts) == outcome([])
+
+
+@given(body=st.text('[]{},:"\\ab1 \n', max_size=40).map(lambda text: ("[" + text).encode()))
+def test_what_is_split_can_be_put_together_again(body: bytes) -> None:
+    """Given nearly JSON, then messages are slices of it, in order, with only commas and white space between."""
+    try:
+        found = split(JsonSplitter(), body, [])
+    except BodyError:
+        return
+    at = 1
+    for number, message in enumerate(found):
+        start = body.index(message, at)
+        assert body[at:start].strip() == (b"," if number else b"")
+        at = start + len(message)
+    assert body[at:].strip() == b"]"
+
+
+@given(body=st.binary(min_size=1, max_size=100), cuts=CUTS)
+def test_anything_else_than_an_array_is_one_message_untouched(body: bytes, cuts: list[int]) -> None:
+    if body.lstrip(b" \t\r\n")[:1] in {b"", b"["}:
+        return
+    splitter = JsonSplitter()
+    assert split(splitter, body, cuts) == [body]
+    assert not splitter.is_batch
+
+
+@given(
+    lines=st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"").strip(b" \t\r")), max_size=8),
+    end=st.sampled_from([b"\n", b"\r\n", b" \n\n"]),
+    cuts=CUTS,
+)
+def test_lines_are_messages_and_blank_ones_are_none(lines: list[bytes], end: bytes, cuts: list[int]) -> None:
+    for body in (end.join(lines), end.join(lines) + end):
+        assert split(LineSplitter(), body, cuts) == [line for line in lines if line]
+
+
+@pytest.mark.parametrize("body", [b"[]", b" [ ] ", b"[\n]"])
+def test_an_empty_array_is_no_message(body: bytes) -> None:
+    assert split(JsonSplitter(), body, []) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "empty"),
+        (b"  \n ", "empty"),
+        (b"[", "closing bracket is missing"),
+        (b"[1", "closing bracket is missing"),
+        (b"[1,", "closing bracket is missing"),
+        (b'["a', "within a string"),
+        (b'["a\\', "within a string"),
+        (b"[1,,2]", "no element before byte 3"),
+        (b"[,1]", "no element before byte 1"),
+        (b"[1,]", "no element before byte 3"),
+        (b"[1}]", "byte 2 of the body closes nothing"),
+        (b"[1] 2", "behind the end of the array"),
+        (b"[[1]", "closing bracket is missing"),
+    ],
+)
+def test_what_can_not_be_split_is_refused_with_the_place(body: bytes, why: str) -> None:
+    for cuts in ([], [1] * len(body)):
+        with pytest.raises(BodyError, match=why):
+            split(JsonSplitter(), body, cuts)
+
+
+@pytest.mark.parametrize(
+    ("body", "messages"),
+    [
+        (b'[NaN, {"a": Infinity}]', [b"NaN", b'{"a": Infinity}']),
+        (b"[\xff\xfe, 1]", [b"\xff\xfe", b"1"]),
+        (b'["\xf0\x28"]', [b'"\xf0\x28"']),
+        (b'[{"a" 1}, [}]', [b'{"a" 1}', b"[}"]),
+        (b"[hello world, 1 2]", [b"hello world", b"1 2"]),
+        (b'[{"]": "[,"}]', [b'{"]": "[,"}']),
+        (b'["\\"", "\\\\", "\\\\\\""]', [b'"\\""', b'"\\\\"', b'"\\\\\\""']),
+    ],
+)
+def test_what_is_inside_a_message_is_not_judged(body: bytes, messages: list[bytes]) -> None:
+    for cuts in ([], [1] * len(body)):
+        assert split(JsonSplitter(), body, cuts) == messages
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"[" * 300_000 + b"]" * 300_000 + b"]",
+        b'["' + b'\\"' * 500_000 + b'"]',
+        b'["' + b"a" * 1_000_000 + b'"]',
+        b"[" + b"[],{}," * 150_000 + b"1]",
+        b"[" + b" " * 1_000_000 + b"]",
+        b"[[[[" + b'"",' * 300_000 + b"1]]]]",
+    ],
+)
+def test_time_grows_with_the_size_and_no_faster(body: bytes) -> None:
+    def measure(body: bytes) -> float:
+        started = time.process_time()
+        split(JsonSplitter(), body, [4096] * (len(body) // 4096))
+        return time.process_time() - started
+
+    measure(body)  # Squared, it would take minutes; this is a second on a slow machine.
+    assert measure(body) < 10
