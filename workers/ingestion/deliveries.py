@@ -71,7 +71,6 @@ class AckPump:
         self._is_over = False
         self._deliveries: deque[Delivery] = deque()
         self._turned = self._stuck_since = time.monotonic()
-        self._has_taken = False
         self._timer = self._loop.call_later(_IDLE, self._turn)
 
     def watch(self, delivery: Delivery) -> None:
@@ -81,10 +80,6 @@ class AckPump:
             self._is_busy = True
             self._timer.cancel()
             self._timer = self._loop.call_later(_BUSY, self._turn)
-
-    def note_taken(self) -> None:
-        """Kafka has taken a message."""
-        self._has_taken = True
 
     def close(self) -> None:
         """Serve nothing any more."""
@@ -106,9 +101,9 @@ class AckPump:
         queued = self._intake.queued
         metrics.PRODUCER_QUEUE.set(queued)
         self._turned = time.monotonic()
-        if not queued or self._has_taken:
-            self._stuck_since, self._has_taken = self._turned, False
-        self._end_late()
+        self._end_deliveries()
+        if not queued:
+            self._stuck_since = self._turned
         fatal = self._intake.fatal_error
         if fatal is not None:
             self._is_over = True
@@ -117,7 +112,11 @@ class AckPump:
         self._is_busy = queued > 0 or bool(self._deliveries)
         self._timer = self._loop.call_later(_BUSY if self._is_busy else _IDLE, self._turn)
 
-    def _end_late(self) -> None:
+    def _end_deliveries(self) -> None:
+        """Let go of those that are done, and end those that wait too long."""
         deliveries = self._deliveries
         while deliveries and (deliveries[0].is_done or deliveries[0].deadline < self._turned):
-            deliveries.popleft().end()
+            delivery = deliveries.popleft()
+            if delivery.is_done and not delivery.failed:
+                self._stuck_since = self._turned
+            delivery.end()

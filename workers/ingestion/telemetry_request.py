@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from http import HTTPStatus
 
 from prometheus_client import Histogram
@@ -25,6 +24,7 @@ from ingestion.http_request import Head, choose_decoder, choose_splitter, find_i
 from ingestion.http_settings import HttpSettings
 from ingestion.intake import Intake
 from ingestion.problems import Answer, Problem, Refusal
+from ingestion.record import RawRecord
 from telemetry.errors import DeliveryError, QueueFull
 
 _ONE_ACCEPTED = Answer(HTTPStatus.ACCEPTED, b'{"accepted":1}')
@@ -113,10 +113,10 @@ class TelemetryRequest:
         self._total = len(self._messages)
         if self._total > self._around.settings.max_items:
             raise problems.too_many_items(self._around.settings.max_items)
-        delivery = Delivery(
-            self._total, time.monotonic() + self._around.settings.ack_timeout_seconds, self._on_delivered
-        )
-        self._submit(delivery)
+        records = self._build_records()
+        deadline = time.monotonic() + self._around.settings.ack_timeout_seconds
+        delivery = Delivery(len(records), deadline, self._on_delivered)
+        self._around.intake.submit_all(records, delivery.settle)
         # From here on the producer has them.
         self._messages.clear()
         self._give_back()
@@ -145,8 +145,8 @@ class TelemetryRequest:
         self._around.budget.give_back(self._held)
         self._held = 0
 
-    def _submit(self, delivery: Delivery) -> None:
-        """Hand the messages to Kafka, in order."""
+    def _build_records(self) -> list[RawRecord]:
+        """Return the records of those messages that the key may send, and note the others."""
         envelope = build_envelope(
             key=self._key,
             device=self._device,
@@ -156,33 +156,18 @@ class TelemetryRequest:
             traceparent=self._traceparent,
             received_at=datetime.now(UTC),
         )
+        records: list[RawRecord] = []
         for index, value in enumerate(self._messages):
             try:
-                record = build_http_record(envelope, index, value)
+                records.append(build_http_record(envelope, index, value))
             except NotAllowed as error:
                 self._refused.append(Refusal(index, HTTPStatus.FORBIDDEN, "device-not-allowed", str(error)))
-                delivery.settle(index, None)
-                continue
-            self._around.intake.submit(record, partial(self._on_taken, delivery, index))
-            # Behind one that found no room none is sent, or a device's messages would change places.
-            if index in delivery.failed:
-                for behind in range(index + 1, self._total):
-                    delivery.settle(behind, delivery.failed[index])
-                break
-
-    def _on_taken(self, delivery: Delivery, index: int, error: DeliveryError | None) -> None:
-        if error is None:
-            self._around.pump.note_taken()
-        delivery.settle(index, error)
+        return records
 
     def _on_delivered(self, delivery: Delivery) -> None:
         self._around.ack_seconds.observe(time.monotonic() - self._arrived)
-        self._refused += [_refuse(index, error) for index, error in delivery.failed.items()]
-        limit = self._around.settings.ack_timeout_seconds
-        late = f"Kafka has not answered within {limit:g} s: send the message again, it may have been taken meanwhile."
-        self._refused += [
-            Refusal(index, HTTPStatus.SERVICE_UNAVAILABLE, "kafka-away", late) for index in delivery.waiting
-        ]
+        if delivery.failed or delivery.waiting:
+            self._note_failures(delivery)
         self.end()
         if self._refused:
             self._respond(self._build_problem().answer)
@@ -190,6 +175,17 @@ class TelemetryRequest:
             self._respond(_ONE_ACCEPTED)
         else:
             self._respond(Answer(HTTPStatus.ACCEPTED, b'{"accepted":%d}' % self._total))
+
+    def _note_failures(self, delivery: Delivery) -> None:
+        """Note the messages that Kafka does not have, by their index in the body."""
+        not_sent = {item.index for item in self._refused}
+        sent = [index for index in range(self._total) if index not in not_sent]
+        self._refused += [_refuse(sent[place], error) for place, error in delivery.failed.items()]
+        limit = self._around.settings.ack_timeout_seconds
+        late = f"Kafka has not answered within {limit:g} s: send the message again, it may have been taken meanwhile."
+        self._refused += [
+            Refusal(sent[place], HTTPStatus.SERVICE_UNAVAILABLE, "kafka-away", late) for place in delivery.waiting
+        ]
 
     def _build_problem(self) -> Problem:
         """Return the answer to a body of which not all was taken: what may be sent again comes before what may not."""
@@ -222,6 +218,13 @@ def _refuse(index: int, error: DeliveryError) -> Refusal:
             HTTPStatus.SERVICE_UNAVAILABLE,
             "queue-full",
             "Kafka takes messages more slowly than they come in: send it again later.",
+        )
+    if error.code == "_MSG_TIMED_OUT":
+        return Refusal(
+            index,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "kafka-away",
+            "Kafka did not take the message in time: send it again later.",
         )
     if error.code == "MSG_SIZE_TOO_LARGE":
         return Refusal(

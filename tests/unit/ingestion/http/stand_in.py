@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import orjson
@@ -34,12 +35,13 @@ class MemoryIntake:
         self.fatal_error: str | None = None
         self._waiting: list[OnTaken] = []
 
-    def submit(self, record: RawRecord, on_taken: OnTaken) -> None:
-        if self.room is not None and len(self.records) >= self.room:
-            on_taken(QueueFull("full"))
-            return
-        self.records.append(record)
-        self._waiting.append(on_taken)
+    def submit_all(self, records: Iterable[RawRecord], on_taken: Callable[[int, DeliveryError | None], None]) -> None:
+        for place, record in enumerate(records):
+            if self.room is not None and len(self.records) >= self.room:
+                on_taken(place, QueueFull("full"))
+            else:
+                self.records.append(record)
+                self._waiting.append(partial(on_taken, place))
 
     def poll(self, timeout: float) -> None:
         if not self.holds:

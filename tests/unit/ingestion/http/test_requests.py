@@ -257,7 +257,7 @@ async def test_a_fault_of_ours_is_500_and_no_end(monkeypatch: pytest.MonkeyPatch
     async with running() as hub:
         device = await hub.connect()
         with monkeypatch.context() as patch:
-            patch.setattr(hub.intake, "submit", fail)
+            patch.setattr(hub.intake, "submit_all", fail)
             assert (await device.ask(READING)).kind == "internal-error"
         assert (await device.ask(READING)).status == 202
 
