@@ -49,7 +49,7 @@ class Fleet(ABC):
         """Send from now on."""
 
     @abstractmethod
-    def settle(self, *, timeout: float = 60.0) -> None:
+    def settle(self, *, timeout: float = 120.0) -> None:
         """Send nothing new, and return once every message sent is acknowledged."""
 
     def run_for(self, seconds: float) -> None:

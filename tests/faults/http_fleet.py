@@ -69,7 +69,7 @@ class HttpFleet(Fleet):
             idle.clear()
         self._go.set()
 
-    def settle(self, *, timeout: float = 60.0) -> None:
+    def settle(self, *, timeout: float = 120.0) -> None:
         """Begin no new batch, and return once all those begun are acknowledged."""
         self._go.clear()
         wait_until(

@@ -12,7 +12,7 @@ from faults.messages import find_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from faults.messages import Recipe
+    from faults.messages import Recipe, Sent
 
 __all__ = ["Account", "Arrival", "draw_up"]
 
@@ -82,10 +82,13 @@ def draw_up(
     # A device's records are in one partition, so this is the order in which its readers get them.
     for arrival in sorted(arrivals, key=lambda one: (one.partition, one.offset)):
         number = find_number(arrival.value)
-        problem = "none of the fleet's" if number is None else _find_difference(number, arrival, recipe)
-        if number is None or problem is not None:
-            wrong.append(f"partition {arrival.partition}, offset {arrival.offset}: {problem}: {arrival.value[:60]!r}")
-            continue
+        sent = None if number is None else recipe.build(number)
+        problem = _find_difference(sent, arrival)
+        if problem is not None:
+            place = f"partition {arrival.partition}, offset {arrival.offset}, message {number}"
+            wrong.append(f"{place}: {problem}: {arrival.value[:60]!r}")
+        if number is None or sent is None or arrival.value != sent.payload:
+            continue  # no copy of anything
         copies[number] += 1
         if copies[number] == 1:
             if number < newest[arrival.key]:
@@ -102,15 +105,15 @@ def draw_up(
     )
 
 
-def _find_difference(number: int, arrival: Arrival, recipe: Recipe) -> str | None:
-    sent = recipe.build(number)
-    for what, came, went in (
-        ("bytes", arrival.value, sent.payload),
-        ("key", arrival.key, sent.device),
-        ("id", arrival.id, sent.id),
-    ):
-        if came != went:
-            return f"message {number} came with another {what}" + (f", {came!r}" if what != "bytes" else "")
+def _find_difference(sent: Sent | None, arrival: Arrival) -> str | None:
+    if sent is None:
+        return "none of the fleet's"
+    if arrival.value != sent.payload:
+        return "other bytes than were sent"
+    if arrival.key != sent.device:
+        return f"the key {arrival.key!r}, not {sent.device!r}"
+    if arrival.id != sent.id:
+        return f"the id {arrival.id!r}, not {sent.id!r}"
     return None
 
 

@@ -98,7 +98,7 @@ class MqttFleet(Fleet):
         wait_until(self._idle.is_set, timeout=timeout, what=f"the fleet to have sent {count} messages")
         self.settle(timeout=timeout)
 
-    def settle(self, *, timeout: float = 60.0) -> None:
+    def settle(self, *, timeout: float = 120.0) -> None:
         """Publish nothing new, and return once every message sent is acknowledged."""
         self.pause()
         wait_until(

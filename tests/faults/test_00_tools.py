@@ -77,10 +77,10 @@ class TestLedger:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"id": "other"}, "message 0 came with another id, 'other'"),
-            ({"id": None}, "message 0 came with another id, None"),
-            ({"key": "DEV-99"}, "message 0 came with another key"),
-            ({"value": arrival(0, 0).value + b" "}, "message 0 came with another bytes"),
+            ({"id": "other"}, "message 0: the id 'other', not 'own-0'"),
+            ({"id": None}, "message 0: the id None, not 'own-0'"),
+            ({"key": "DEV-99"}, "message 0: the key 'DEV-99', not 'DEV-00'"),
+            ({"value": arrival(0, 0).value + b" "}, "message 0: other bytes than were sent"),
             ({"value": b"{}"}, "none of the fleet's"),
         ],
     )
@@ -89,6 +89,11 @@ class TestLedger:
         account = draw_up({0: 0}, [arrival(0, 0), copy], recipe=RECIPE)
         assert len(account.wrong) == 1
         assert said in account.wrong[0]
+        assert said in str(account)
+
+    def test_what_came_with_other_bytes_has_not_arrived(self) -> None:
+        damaged = dataclasses.replace(arrival(0, 0), value=arrival(0, 0).value + b" ")
+        assert draw_up({0: 0}, [damaged], recipe=RECIPE).lost == [0]
 
 
 class TestProxy:
@@ -119,7 +124,7 @@ class TestProxy:
             proxy.hang_up()
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
-            with connect(proxy) as another, pytest.raises(ConnectionResetError):
+            with pytest.raises(ConnectionResetError), connect(proxy) as another:
                 another.recv(1)
             assert proxy.hung_up == 1
             proxy.speak()
@@ -150,7 +155,7 @@ class TestProxy:
             assert time.monotonic() - began >= 0.4
 
     def test_where_nobody_listens_a_client_is_reset(self) -> None:
-        with Proxy(free_port()) as proxy, connect(proxy) as client, pytest.raises(ConnectionResetError):
+        with Proxy(free_port()) as proxy, pytest.raises(ConnectionResetError), connect(proxy) as client:
             client.recv(1)
 
 
