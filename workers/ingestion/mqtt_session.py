@@ -68,6 +68,7 @@ class MqttSession:
         self._refused: GivenUp | None = None
         self._pause, self._paused_at = _FIRST_PAUSE, 0.0
         self._marked = 0.0
+        self._can_retain = True
         self._mark_every = min(_MARK_EVERY, settings.session_expiry_seconds / 4)
         self._turned = self._stuck_since = time.monotonic()
         CONNECTED.set_function(lambda: self._subscribed)
@@ -250,6 +251,7 @@ class MqttSession:
         log.info("broker's limits", **limits.as_numbers())
         for warning in find_warnings(limits, self._settings):
             log.warning("less than asked for", why=warning)
+        self._can_retain = limits.retain_available
         problem = find_problem(limits, self._settings)
         if problem is not None:
             self._problem = problem
@@ -289,7 +291,8 @@ class MqttSession:
     def _publish_mark(self) -> None:
         """Say, retained, that the session exists. It expires before the session can, and is refreshed until then."""
         self._marked = time.monotonic()
-        if self._settings.ordinal == 0:
+        # A broker that retains nothing would close the connection for it [MQTT-3.2.2-14].
+        if self._settings.ordinal == 0 and self._can_retain:
             mqtt_client.publish_mark(self._client, self._settings)
 
     def _on_disconnect(
