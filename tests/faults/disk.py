@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -32,9 +33,17 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
 
 
 def fill(file: Path, *, leave: int) -> None:
-    """Make ``file`` so large that its disk has ``leave`` bytes left."""
+    """Make ``file`` so large that its disk has ``leave`` bytes left, or none where others write meanwhile."""
     with file.open("wb") as filler:
-        os.posix_fallocate(filler.fileno(), 0, shutil.disk_usage(file.parent).free - leave)
+        while (room := shutil.disk_usage(file.parent).free - leave) > 0:
+            try:
+                os.posix_fallocate(filler.fileno(), 0, room)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                # Somebody was quicker, and nothing of it was allocated: again, with what there is now.
+            else:
+                return
 
 
 def _find_root() -> list[str]:

@@ -82,18 +82,18 @@ def test_a_flood_while_kafka_is_slow(kafka_factory: KafkaFactory, broker: Mosqui
 
 def test_kafkas_disk_is_full(tmp_path: Path, broker: Mosquitto, make_run: MakeRun, settings: FaultSettings) -> None:
     """Kafka ends itself when it can't write. Given room and started again, it gets everything."""
-    with small_disk(tmp_path / "disk", 128) as disk:
+    with small_disk(tmp_path / "disk", 64 + 16 * settings.rounds) as disk:
         kafka = KafkaBroker(disk / "kafka")
         kafka.process.log = tmp_path / "kafka.log"
         with kafka:
             run = make_run(kafka, broker)
             ingester = run.mqtt_ingester(KAFKA_COMPRESSION_TYPE="none")
             ingester.start()
-            run.open_mqtt_fleet(rate=1000, size=2000).begin()
+            run.open_mqtt_fleet(rate=500, size=2000).begin()
             for _ in range(settings.rounds):
                 run.wait(1.0)
-                run.note("Kafka's disk is full but for 4 MiB")
-                fill(disk / "filler", leave=4 * 1024 * 1024)
+                run.note("Kafka's disk is full but for 2 MiB")
+                fill(disk / "filler", leave=2 * 1024 * 1024)
                 wait_until(lambda: not kafka.process.is_running, timeout=60, what="Kafka to end itself")
                 kafka.kill()  # nothing is left but its end of our pipe
                 run.note("Kafka has ended itself")
