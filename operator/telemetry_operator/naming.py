@@ -32,7 +32,9 @@ CONTAINER_WORKER = "worker"
 CONTAINER_PREFLIGHT = "preflight"
 VOLUME_TMP = "tmp"
 VOLUME_HANDLER = "handler"
+VOLUME_KAFKA = "kafka"
 HANDLER_DIRECTORY = "/etc/iot-hub/handler"
+KAFKA_DIRECTORY = "/etc/iot-hub/kafka"
 WORKER_PORT = 8081
 WORKER_GROUP = 10001
 """The group id of the worker image's user."""

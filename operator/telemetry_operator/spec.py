@@ -28,6 +28,14 @@ DEFAULT_RESOURCES: dict[str, Any] = {
     "limits": {"memory": "512Mi"},
 }
 
+SecretKey = Literal["username", "password", "ca.crt", "tls.crt", "tls.key"]
+_KEYS_OF_PROTOCOL: dict[str, tuple[SecretKey, ...]] = {
+    "PLAINTEXT": (),
+    "SSL": ("ca.crt",),
+    "SASL_PLAINTEXT": ("username", "password"),
+    "SASL_SSL": ("username", "password", "ca.crt"),
+}
+
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -112,6 +120,45 @@ class PullSecret(_Model):
     name: str = Field(min_length=1)
 
 
+class KafkaSecret(_Model):
+    """The Secret with the user and the certificates, by name."""
+
+    name: str = Field(min_length=1, max_length=253)
+    keys: tuple[SecretKey, ...] = ()
+
+
+class KafkaConnection(_Model):
+    """How Kafka is reached, where that is not the operator's own way."""
+
+    bootstrap_servers: str | None = Field(default=None, min_length=1, pattern=r"^\S+$")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    secret_ref: KafkaSecret | None = None
+    properties: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> KafkaConnection:
+        protocol = self.security_protocol or "PLAINTEXT"
+        if protocol.startswith("SASL_") and (self.sasl_mechanism is None or self.secret_ref is None):
+            raise ValueError(f"securityProtocol {protocol}: write saslMechanism and secretRef beside it")
+        if not protocol.startswith("SASL_") and self.sasl_mechanism is not None:
+            raise ValueError("saslMechanism: write securityProtocol: SASL_SSL or SASL_PLAINTEXT beside it")
+        if protocol == "PLAINTEXT" and self.secret_ref is not None:
+            raise ValueError("secretRef: write securityProtocol: SSL, SASL_SSL or SASL_PLAINTEXT beside it")
+        if protocol.startswith("SASL_") and not {"username", "password"} <= set(self.secret_keys):
+            raise ValueError("secretRef.keys: write username and password among them")
+        if ("tls.crt" in self.secret_keys) != ("tls.key" in self.secret_keys):
+            raise ValueError("secretRef.keys: write either both of tls.crt and tls.key or none")
+        return self
+
+    @property
+    def secret_keys(self) -> tuple[SecretKey, ...]:
+        """The keys of the Secret that are used: those that are named, else those that the protocol asks for."""
+        if self.secret_ref is None:
+            return ()
+        return self.secret_ref.keys or _KEYS_OF_PROTOCOL[self.security_protocol or "PLAINTEXT"]
+
+
 class SecretVolume(_Model):
     """A Secret to be mounted."""
 
@@ -174,6 +221,7 @@ class Spec(_Model):
     dead_letter: DeadLetter = DeadLetter()
     output: Output | None = None
     paused: bool = False
+    kafka: KafkaConnection | None = None
     image: str | None = Field(default=None, min_length=1, max_length=512)
     image_pull_secrets: tuple[PullSecret, ...] = ()
     resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: DEFAULT_RESOURCES)

@@ -9,6 +9,7 @@ from typing import Any
 
 CODE = {"name": "code", "key": "handler.py"}
 
+SASL = {"securityProtocol": "SASL_SSL", "saslMechanism": "SCRAM-SHA-512", "secretRef": {"name": "my-kafka"}}
 AFFINITY: dict[str, Any] = {
     "affinity": {
         "nodeAffinity": {
@@ -218,6 +219,60 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         },
         'Unsupported value: "Is"',
     ),
+    "a Kafka of which nothing is said": ({"kafka": {}}, "spec.kafka in body should have at least 1 properties"),
+    "a broker without its port": (
+        {"kafka": {"bootstrapServers": "broker"}},
+        "write host:port, several separated by commas without blanks, for example broker-1:9092,broker-2:9092",
+    ),
+    "a broker with a scheme": ({"kafka": {"bootstrapServers": "kafka://broker:9092"}}, "write host:port, several"),
+    "brokers with blanks between them": ({"kafka": {"bootstrapServers": "a:1, b:2"}}, "write host:port, several"),
+    "an unknown protocol": ({"kafka": {"securityProtocol": "TLS"}}, "write PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+    "an unknown mechanism": (
+        {"kafka": {**SASL, "saslMechanism": "GSSAPI"}},
+        "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+    ),
+    "SASL without a user": (
+        {"kafka": {"securityProtocol": "SASL_SSL", "saslMechanism": "PLAIN"}},
+        "SASL needs a mechanism and a user: write saslMechanism, and secretRef with the name of a Secret",
+    ),
+    "SASL without a mechanism": (
+        {"kafka": {"securityProtocol": "SASL_SSL", "secretRef": {"name": "s"}}},
+        "SASL needs a mechanism and a user: write saslMechanism, and secretRef with the name of a Secret",
+    ),
+    "a mechanism without SASL": (
+        {"kafka": {"saslMechanism": "PLAIN"}},
+        "write securityProtocol: SASL_SSL or SASL_PLAINTEXT beside it, or leave it out",
+    ),
+    "a Secret for nothing": (
+        {"kafka": {"secretRef": {"name": "s"}}},
+        "write securityProtocol: SSL, SASL_SSL or SASL_PLAINTEXT beside it, or leave it out",
+    ),
+    "a Secret that can't be": ({"kafka": {**SASL, "secretRef": {"name": "My Secret"}}}, "write the name of a Secret"),
+    "a Secret without its user": (
+        {"kafka": {**SASL, "secretRef": {"name": "s", "keys": ["ca.crt"]}}},
+        "secretRef.keys: SASL needs a user: write username and password among the keys",
+    ),
+    "a certificate without its key": (
+        {"kafka": {"securityProtocol": "SSL", "secretRef": {"name": "s", "keys": ["tls.crt"]}}},
+        "write either both of tls.crt and tls.key or none",
+    ),
+    "a key that means nothing": (
+        {"kafka": {"securityProtocol": "SSL", "secretRef": {"name": "s", "keys": ["ca.pem"]}}},
+        "the keys are username, password, ca.crt, tls.crt and tls.key: write those that the Secret has",
+    ),
+    "a password where everybody reads it": (
+        {"kafka": {"properties": {"sasl.password": "secret"}}},
+        "passwords and keys don't belong here, where everybody can read them: write secretRef",
+    ),
+    "a property that has a field": (
+        {"kafka": {"properties": {"group.id": "x"}}},
+        "write bootstrapServers, securityProtocol, saslMechanism, secretRef or groupId in place of it",
+    ),
+    "a property that is the worker's": (
+        {"kafka": {"properties": {"enable.auto.commit": "true"}}},
+        "write commit or delivery in place of them",
+    ),
+    "a property that is no text": ({"kafka": {"properties": {"a": True}}}, "must be of type string"),
     "memory in words": (
         {"resources": {"limits": {"memory": "lots"}}},
         "spec.resources.limits.memory in body should match",
@@ -330,6 +385,17 @@ RIGHT: dict[str, dict[str, Any]] = {
         "priorityClassName": "system-cluster-critical",
     },
     "beside whom it runs": AFFINITY,
+    "another Kafka": {"kafka": {"bootstrapServers": "broker-1.example.com:9092,[fd00::1]:9092"}},
+    "another Kafka with a user": {"kafka": {"bootstrapServers": "broker:9093", **SASL}},
+    "another Kafka with certificates": {
+        "kafka": {
+            "bootstrapServers": "broker:9093",
+            "securityProtocol": "SSL",
+            "secretRef": {"name": "my.kafka", "keys": ["ca.crt", "tls.crt", "tls.key"]},
+            "properties": {"socket.keepalive.enable": "true"},
+        }
+    },
+    "the operator's Kafka with a property more": {"kafka": {"properties": {"fetch.wait.max.ms": "100"}}},
     "annotations whose characters are counted, not their bytes": {"podAnnotations": {"é" * 317: "x"}},
     "a topic of the longest name": {"topics": ["t" * 249]},
     "whole numbers written with a point": {"replicas": 2.0, "batch": {"timeoutSeconds": 1.0}},

@@ -26,7 +26,14 @@ from telemetry.process import ProcessSettings
 from telemetry.settings import load_settings as load_worker_settings
 from telemetry_operator.objects.deployment import build_deployment, build_worker_defaults
 from telemetry_operator.settings import load_settings
-from telemetry_operator.spec import DEFAULT_DEAD_LETTER_TOPIC, DEFAULT_OUTPUT_TOPICS, Consumer, parse_consumer
+from telemetry_operator.spec import (
+    DEFAULT_DEAD_LETTER_TOPIC,
+    DEFAULT_OUTPUT_TOPICS,
+    Consumer,
+    KafkaConnection,
+    SecretKey,
+    parse_consumer,
+)
 
 OPERATOR = {
     "OPERATOR_WORKER_IMAGE": "iot-hub/worker:1",
@@ -49,8 +56,11 @@ def environment_of(consumer: Consumer, container: str = "worker") -> dict[str, s
     (found,) = (c for c in pod["containers"] + pod["initContainers"] if c["name"] == container)
     environment = {}
     for variable in found["env"]:
-        if "valueFrom" in variable:
+        source = variable.get("valueFrom")
+        if source is not None and "fieldRef" in source:
             environment[variable["name"]] = "the-pods-name"
+        elif source is not None:
+            environment[variable["name"]] = f"{source['secretKeyRef']['key']} of {source['secretKeyRef']['name']}"
         else:
             assert not re.search(r"(?<!\$)(\$\$)*\$\(", variable["value"]), "the kubelet would expand it"
             environment[variable["name"]] = variable["value"].replace("$$", "$")
@@ -91,11 +101,31 @@ def check(consumer: Consumer) -> None:
     assert worker.max_attempts == spec.max_attempts
     assert kafka.group_id == consumer.group_id
     assert kafka.client_id == "the-pods-name"
-    assert kafka.bootstrap_servers == "kafka:9092"
-    assert kafka.security_protocol == "SSL"
-    assert kafka.group_protocol == "consumer"
-    assert kafka.properties == {"socket.keepalive.enable": True}
+    check_connection(consumer, kafka)
     assert (process.http_port, process.log_level, process.log_format) == (8081, "WARNING", "json")
+
+
+def check_connection(consumer: Consumer, kafka: ConsumerConfig) -> None:
+    """Compare the way to Kafka with what the worker makes of it."""
+    own = consumer.spec.kafka or KafkaConnection()
+    another = own.bootstrap_servers is not None
+    assert kafka.bootstrap_servers == (own.bootstrap_servers or "kafka:9092")
+    assert kafka.security_protocol == (own.security_protocol or ("PLAINTEXT" if another else "SSL"))
+    assert kafka.group_protocol == ("classic" if another else "consumer")
+    assert kafka.properties == ({} if another else {"socket.keepalive.enable": True}) | own.properties
+    assert kafka.sasl_mechanism == own.sasl_mechanism
+
+    def secret(key: SecretKey) -> str | None:
+        return f"{key} of {own.secret_ref.name}" if own.secret_ref and key in own.secret_keys else None
+
+    def file(key: SecretKey) -> str | None:
+        return f"/etc/iot-hub/kafka/{key}" if key in own.secret_keys else None
+
+    assert kafka.sasl_username == secret("username")
+    assert (kafka.sasl_password.get_secret_value() if kafka.sasl_password else None) == secret("password")
+    assert kafka.ssl_ca_location == file("ca.crt")
+    assert kafka.ssl_certificate_location == file("tls.crt")
+    assert kafka.ssl_key_location == file("tls.key")
 
 
 @pytest.mark.parametrize("document", load_examples(), ids=lambda document: document["metadata"]["name"])
@@ -135,6 +165,33 @@ handlers = st.one_of(
     ),
 )
 moments = st.datetimes(min_value=datetime(1970, 1, 2)).map(lambda moment: moment.isoformat() + "Z")  # noqa: DTZ001
+certificates = [None, ["ca.crt"], ["tls.crt", "tls.key"], ["ca.crt", "tls.crt", "tls.key"]]
+servers = st.from_regex(r"[a-z0-9.-]{1,20}:[0-9]{1,5}(,[a-z0-9.-]{1,20}:[0-9]{1,5}){0,2}", fullmatch=True)
+# Texts, since that is all that the CRD takes; none of them a number of librdkafka's, which is the worker's matter.
+properties = st.dictionaries(st.from_regex(r"x\.[a-z.]{1,12}", fullmatch=True), texts, max_size=3)
+protocols = st.one_of(
+    st.just({"securityProtocol": "PLAINTEXT"}),
+    st.builds(
+        lambda keys: {"securityProtocol": "SSL", "secretRef": {"name": "s"} | ({"keys": keys} if keys else {})},
+        st.sampled_from(certificates),
+    ),
+    st.builds(
+        lambda protocol, mechanism, keys: {
+            "securityProtocol": protocol,
+            "saslMechanism": mechanism,
+            "secretRef": {"name": "s"} | ({"keys": ["username", "password", *keys]} if keys else {}),
+        },
+        st.sampled_from(["SASL_PLAINTEXT", "SASL_SSL"]),
+        st.sampled_from(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        st.sampled_from(certificates),
+    ),
+    st.just({}),
+)
+kafkas = st.builds(
+    lambda way, more: way | more,
+    protocols,
+    st.fixed_dictionaries({}, optional={"bootstrapServers": servers, "properties": properties}),
+)
 # Together: a transaction is not committed by a timer.
 commits = st.sampled_from(
     [{}, {"commit": "auto"}, {"commit": "auto", "delivery": "at-least-once"}, {"delivery": "exactly-once"}]
@@ -160,6 +217,7 @@ least = st.fixed_dictionaries(
         "output": st.fixed_dictionaries({"topic": topic_names}),
         "paused": st.booleans(),
         "env": st.just([{"name": "OWN", "value": "$(OTHER)"}]),
+        "kafka": kafkas,
         "envFrom": st.just([{"configMapRef": {"name": "any"}}]),
     },
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contract.kubectl import Kubectl
-from contract.manifests import AFFINITY
+from contract.manifests import AFFINITY, SASL
 from contract.operator_process import Operator
 from contract.samples import manifest
 from iothub.manifests.documents import Document, parse_documents
@@ -37,6 +37,7 @@ SPECS: dict[str, dict[str, Any]] = {
             {"name": "b", "mountPath": "/b", "persistentVolumeClaim": {"claimName": "none"}},
         ],
         "serviceAccountName": "default",
+        "kafka": {"bootstrapServers": "broker:9093", **SASL},
         "delivery": "exactly-once",
     },
 }

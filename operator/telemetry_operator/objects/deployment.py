@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from telemetry_operator import naming
+from telemetry_operator.objects.connection import build_connection, build_secret_variables
 from telemetry_operator.objects.volumes import build_mounts, build_volumes, has_writable_claim
 from telemetry_operator.settings import Settings
 from telemetry_operator.spec import Consumer
@@ -98,7 +99,7 @@ def build_worker_environment(consumer: Consumer, defaults: WorkerDefaults) -> li
     spec = consumer.spec
     handler = spec.handler
     values: dict[str, str | None] = {
-        **dict(defaults.environment),
+        **build_connection(consumer, dict(defaults.environment)),
         "HTTP_PORT": str(naming.WORKER_PORT),
         "KAFKA_GROUP_ID": consumer.group_id,
         "CONSUMER_TOPICS": ",".join(spec.topics),
@@ -120,15 +121,14 @@ def build_worker_environment(consumer: Consumer, defaults: WorkerDefaults) -> li
     if spec.env_from:
         # Empty counts as not set, and a name that is there can't come from a Secret or ConfigMap as a whole.
         values = {name: value or "" for name, value in values.items()}
-    own = {variable["name"] for variable in spec.env}
     variables: list[Manifest] = [
-        {"name": name, "value": _literal(value)}
-        for name, value in values.items()
-        if value is not None and name not in own
+        {"name": name, "value": _literal(value)} for name, value in values.items() if value is not None
     ]
     # The pod's name tells members of a group apart, in the broker's logs and in Kafka UI.
     pod_name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
-    return [*variables, {"name": "KAFKA_CLIENT_ID", "valueFrom": pod_name}, *spec.env]
+    variables += [*build_secret_variables(consumer), {"name": "KAFKA_CLIENT_ID", "valueFrom": pod_name}]
+    own = {variable["name"] for variable in spec.env}
+    return [*(variable for variable in variables if variable["name"] not in own), *spec.env]
 
 
 def _build_pod_template(consumer: Consumer, defaults: WorkerDefaults, handler_hash: str | None) -> Manifest:

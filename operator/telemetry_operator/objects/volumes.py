@@ -1,4 +1,4 @@
-"""What is mounted into a worker's pod: a place to write, the handler's file, and what the TelemetryConsumer names.
+"""What is mounted into a worker's pod: a place to write, the handler's file, Kafka's certificates, volumes by name.
 
 Every object is named, never read: the kubelet mounts it, and says so in the pod where it is missing.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from telemetry_operator import naming
+from telemetry_operator.objects.connection import build_secret_mounts, build_secret_volumes
 from telemetry_operator.spec import Consumer, Volume
 
 Manifest = dict[str, Any]
@@ -20,7 +21,7 @@ def build_volumes(consumer: Consumer) -> list[Manifest]:
     if source is not None:
         items = [{"key": source.key, "path": source.key}]
         volumes.append({"name": naming.VOLUME_HANDLER, "configMap": {"name": source.name, "items": items}})
-    return volumes + [_build_volume(volume) for volume in consumer.spec.volumes]
+    return [*volumes, *build_secret_volumes(consumer), *(_build_volume(volume) for volume in consumer.spec.volumes)]
 
 
 def build_mounts(consumer: Consumer) -> list[Manifest]:
@@ -28,10 +29,11 @@ def build_mounts(consumer: Consumer) -> list[Manifest]:
     mounts: list[Manifest] = [{"name": naming.VOLUME_TMP, "mountPath": "/tmp"}]  # noqa: S108  # a path in the pod, its own emptyDir
     if consumer.spec.handler.config_map is not None:
         mounts.append({"name": naming.VOLUME_HANDLER, "mountPath": naming.HANDLER_DIRECTORY, "readOnly": True})
-    return mounts + [
+    own = [
         {"name": volume.name, "mountPath": volume.mount_path, "readOnly": not _is_writable(volume)}
         for volume in consumer.spec.volumes
     ]
+    return mounts + build_secret_mounts(consumer) + own
 
 
 def has_writable_claim(consumer: Consumer) -> bool:

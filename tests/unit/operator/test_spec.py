@@ -12,6 +12,7 @@ from telemetry_operator.errors import SpecError
 from telemetry_operator.spec import DEFAULT_RESOURCES, Spec, parse_consumer
 from unit.operator.samples import KEY, UID, consumer, consumer_body
 
+SASL = {"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN"}
 CRD = Path(__file__).parents[3] / "crds" / "telemetryconsumer.yaml"
 
 
@@ -114,6 +115,17 @@ def test_each_place_to_start_from_is_taken(moment: str) -> None:
         ({"maxAttempts": 0}, "spec.maxAttempts", "greater than or equal to 1"),
         ({"deadLetter": {"topic": "a/b"}}, "spec.deadLetter.topic", "letters, digits"),
         ({"output": {}}, "spec.output.topic", "required"),
+        ({"kafka": {"securityProtocol": "SASL_SSL"}}, "spec.kafka", "write saslMechanism and secretRef"),
+        ({"kafka": {"saslMechanism": "PLAIN"}}, "spec.kafka", "write securityProtocol"),
+        ({"kafka": {"secretRef": {"name": "s"}}}, "spec.kafka", "write securityProtocol"),
+        ({"kafka": {"securityProtocol": "TLS"}}, "spec.kafka.securityProtocol", "'SASL_SSL'"),
+        ({"kafka": SASL | {"secretRef": {"name": "s", "keys": ["ca.crt"]}}}, "spec.kafka", "username and password"),
+        (
+            {"kafka": {"securityProtocol": "SSL", "secretRef": {"name": "s", "keys": ["tls.crt"]}}},
+            "spec.kafka",
+            "either both of tls.crt and tls.key or none",
+        ),
+        ({"kafka": {"properties": {"a": {"b": 1}}}}, "spec.kafka.properties.a", "string"),
         ({"volumes": [{"name": "a", "mountPath": "/a"}]}, "spec.volumes[0]", "exactly one"),
         (
             {"volumes": [{"name": "a", "mountPath": "/a", "secret": {"secretName": "s"}, "configMap": {"name": "c"}}]},
@@ -135,7 +147,7 @@ def test_a_field_that_cant_work_is_named_with_advice(spec: dict[str, Any], path:
 
 
 def test_a_field_of_a_newer_crd_is_left_to_the_newer_operator() -> None:
-    assert consumer({"kafka": {"bootstrapServers": "x:1"}}).spec == consumer().spec
+    assert consumer({"newer": {"field": "x:1"}}).spec == consumer().spec
 
 
 def test_the_restart_annotation_is_read() -> None:
