@@ -1,0 +1,46 @@
+"""Receive window x linger: how fast ingestion drains a session, and how long a message waits at a steady pace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks.bench import Bench, run_command
+from benchmarks.ingestion_mqtt_broker import started_mosquitto
+from benchmarks.ingestion_mqtt_contenders import build_ours
+from benchmarks.ingestion_mqtt_drain import make_drain
+from benchmarks.ingestion_mqtt_latency import make_pace
+from benchmarks.rows import Row, build_row, measure_in_turn, rate
+
+NAME: Final = "ingestion-mqtt-window"
+WINDOWS = (20, 100, 1000)
+LINGERS = (0.0, 5.0, 50.0)
+_PACE = 200
+"""Messages a second while their latency is looked at: fewer than the smallest window and longest linger let through."""
+
+
+def measure(bench: Bench) -> Sequence[Row]:
+    """Return the rows."""
+    points = [(window, linger) for window in WINDOWS for linger in LINGERS]
+    with started_mosquitto(bench) as port:
+        drains = measure_in_turn(
+            {str(point): make_drain(bench, port, build_ours, window=point[0], linger_ms=point[1]) for point in points},
+            bench.runs,
+        )
+    paces = measure_in_turn(
+        {str(point): make_pace(bench, build_ours, rate=_PACE, window=point[0], linger_ms=point[1]) for point in points},
+        bench.runs,
+    )
+    rows = []
+    for window, linger in points:
+        point = f"window {window}, linger {linger:g} ms"
+        runs = drains[str((window, linger))]
+        rows.append(build_row(NAME, f"{point}: drain", "messages/s", [rate(run.reading) for run in runs]))
+        latencies = [latency.quantiles["p99"] for latency in paces[str((window, linger))]]
+        rows.append(build_row(NAME, f"{point}: acknowledged after, p99", "ms", latencies))
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(NAME, measure, __doc__))
