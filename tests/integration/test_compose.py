@@ -70,6 +70,7 @@ class Compose:
                 "COMPOSE_PROFILES": "",
                 "IOTHUB_KAFKA_PORT": str(self.kafka_port),
                 "IOTHUB_MQTT_PORT": str(self.mqtt_port),
+                "IOTHUB_HTTP_PORT": str(free_port()),
             },
             cwd=ROOT,
             capture_output=True,

@@ -157,7 +157,7 @@ def test_resources_are_what_the_chart_makes(calls: list[dict[str, Any]], install
     assert {(name, kind) for name, kind in objects} <= names
 
 
-def test_ports_8080_and_1883_are_forwarded_to_containers_that_have_them(
+def test_the_ports_of_people_and_devices_are_forwarded_to_containers_that_have_them(
     calls: list[dict[str, Any]], installed: Rendered
 ) -> None:
     forwards = {
@@ -165,7 +165,11 @@ def test_ports_8080_and_1883_are_forwarded_to_containers_that_have_them(
         for resource in find(calls, "k8s_resource")
         for forward in resource.get("port_forwards", [])
     }
-    assert forwards == {"iot-hub-kafka-ui": "8080:8080", "iot-hub-mqtt": "1883:1883"}
+    assert forwards == {
+        "iot-hub-kafka-ui": "8080:8080",
+        "iot-hub-mqtt": "1883:1883",
+        "iot-hub-ingestion-http": "8000:8000",
+    }
     for workload, forward in forwards.items():
         [pod] = [pod for pod in installed.pods() if pod.owner.endswith(f"/{workload}")]
         ports = {port["containerPort"] for container in pod.containers for port in container.get("ports", [])}

@@ -26,6 +26,8 @@ def refuse(*settings: str, part: str = "", release: str = "hub") -> str:
         ("kafka-ui.enable=false", "enable"),
         ("mqtt.auth.devices.user=me", "user"),
         ("ingestion.mqtt.replica=2", "replica"),
+        ("ingestion.http.replica=2", "replica"),
+        ("ingestion.http.apiKeys[0].device=2", "device"),
         ("operator.watchNamespace=x", "watchNamespace"),
         ("validator.replica=1", "replica"),
         ("topics.partitions=12", "partitions"),
@@ -56,6 +58,8 @@ def test_a_misspelt_value_of_a_part_alone_is_an_error(part: str) -> None:
         "mqtt.limits.maxInflightMessages=0",
         "ingestion.mqtt.deviceTemplate=telemetry/device",
         "ingestion.logLevel=loud",
+        "ingestion.http.service.type=Ingress",
+        "ingestion.http.apiKeys[0].sha256=abc",
         "global.image.pullPolicy=Sometimes",
         "global.externalKafka.securityProtocol=SASL_SSL",
         "global.mqtt.topics=null",
@@ -227,7 +231,11 @@ class TestPasswords:
         assert self.account(rendered, "hub-mqtt-auth") == ("plant", "given")
 
     def test_a_secret_of_ones_own_takes_its_place_everywhere(self) -> None:
-        rendered = render("global.mqtt.existingSecret=mine", "global.mqtt.ingestionExistingSecret=ours")
+        rendered = render(
+            "global.mqtt.existingSecret=mine",
+            "global.mqtt.ingestionExistingSecret=ours",
+            "ingestion.http.existingSecret=keys",
+        )
         assert rendered.all("Secret") == []
         accounts = {
             entry["name"]: entry["valueFrom"]["secretKeyRef"]["name"]
@@ -246,6 +254,7 @@ class TestExternalBrokers:
         rendered = render(*EXTERNAL_KAFKA)
         for owner in (
             "StatefulSet/hub-ingestion-mqtt",
+            "Deployment/hub-ingestion-http",
             "Deployment/hub-operator",
             "Job/hub-topics-*",
             "Pod/hub-test-round-trip",

@@ -81,7 +81,7 @@ def test_the_public_images_are_the_charts() -> None:
 def test_what_is_published_is_published_to_this_machine_alone() -> None:
     # Given that nobody is asked for an account
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"kafka", "mosquitto", "kafka-ui"}
+    assert set(published) == {"kafka", "mosquitto", "ingestion-http", "kafka-ui"}
     for ports in published.values():
         assert all(port.startswith("127.0.0.1:${IOTHUB_") for port in ports)
 
@@ -103,7 +103,7 @@ def test_what_is_mounted_is_there() -> None:
 def test_a_service_of_the_worker_image_has_what_all_of_them_share() -> None:
     shared = DOCUMENT["x-worker"]
     ours = {name: service for name, service in SERVICES.items() if "iot-hub/worker" in service["image"]}
-    assert set(ours) == {"topics", "ingestion", "validator", "raw-logger"}
+    assert set(ours) == {"topics", "ingestion", "ingestion-http", "validator", "raw-logger"}
     for name, service in ours.items():
         assert service["image"] == shared["image"], name
         assert service["environment"]["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"

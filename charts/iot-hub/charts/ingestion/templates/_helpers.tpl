@@ -6,6 +6,10 @@
 {{- printf "%s-ingestion-mqtt" .Release.Name -}}
 {{- end -}}
 
+{{- define "iot-hub-ingestion.httpName" -}}
+{{- include "iot-hub-ingestion.mqttName" . | trimSuffix "mqtt" -}}http
+{{- end -}}
+
 {{- define "iot-hub-ingestion.mqttSelectorLabels" -}}
 app.kubernetes.io/name: ingestion
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -18,6 +22,25 @@ app.kubernetes.io/part-of: iot-hub
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "iot-hub-ingestion.httpSelectorLabels" -}}
+app.kubernetes.io/name: ingestion
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: http
+{{- end -}}
+
+{{- define "iot-hub-ingestion.httpLabels" -}}
+{{ include "iot-hub-ingestion.httpSelectorLabels" . }}
+app.kubernetes.io/part-of: iot-hub
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* The Secret with the file of the API keys' hashes. */}}
+{{- define "iot-hub-ingestion.httpKeysSecret" -}}
+{{- .Values.http.existingSecret | default (printf "%s-keys" (include "iot-hub-ingestion.httpName" .)) -}}
 {{- end -}}
 
 {{- define "iot-hub-ingestion.image" -}}
