@@ -19,6 +19,8 @@ from iothub.servers.ports import LOOPBACK, free_port, is_open
 
 _SECONDS = 30.0
 _EXPIRY = 3600
+_MOST_IN_FLIGHT = 1000
+"""As our chart has it."""
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def started_mosquitto(bench: Bench) -> Iterator[int]:
     config = bench.folder / "mosquitto.conf"
     config.write_text(
         f"listener {port} {LOOPBACK}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
-        "max_inflight_messages 0\nmax_queued_messages 0\nlog_type error\n"
+        f"max_inflight_messages {_MOST_IN_FLIGHT}\nmax_queued_messages 0\nlog_type error\n"
         # Started by root it becomes another user, who can't read a temporary folder.
         + ("user root\n" if os.geteuid() == 0 else "")
     )
@@ -71,6 +73,8 @@ def _visit(port: int, contender: Contender, *, keeps: bool) -> None:
     if is_v5:
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = _EXPIRY if keeps else 0
+        # mosquitto 2.0 takes a session's window from the connection that has made it.
+        properties.ReceiveMaximum = contender.window
         client.connect(LOOPBACK, port, clean_start=not keeps, properties=properties)
     else:
         client.connect(LOOPBACK, port)

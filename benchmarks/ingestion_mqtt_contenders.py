@@ -48,6 +48,7 @@ class Contender:
     """Version of MQTT that it speaks, as CONNECT numbers it."""
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    window: int = 1000
 
     def start(self, bench: Bench) -> Child:
         """Start it; leaving its ``with`` block ends it."""
@@ -69,7 +70,7 @@ def build_ours(place: Place) -> Contender:
     }
     if place.linger_ms is not None:
         environment["KAFKA_LINGER_MS"] = str(place.linger_ms)
-    return Contender("ours", "bench-ours-0", 5, (sys.executable, "-m", "ingestion.mqtt"), environment)
+    return Contender("ours", "bench-ours-0", 5, (sys.executable, "-m", "ingestion.mqtt"), environment, place.window)
 
 
 def build_telegraf(bench: Bench, place: Place) -> Contender:
@@ -135,7 +136,7 @@ def build_mq_bridge(bench: Bench, place: Place) -> Contender:
         "Route.from_str(sys.argv[1]).run()"
     )
     command = (str(_MQ_BRIDGE.python), "-c", program, orjson.dumps(route).decode())
-    return Contender(MQ_BRIDGE, "bench-mq-bridge", 5, command)
+    return Contender(MQ_BRIDGE, "bench-mq-bridge", 5, command, window=place.window)
 
 
 def find_peer_versions() -> dict[str, str]:
