@@ -35,9 +35,8 @@ class Proxy:
         self.upstream = upstream
         self.bytes_per_second: float | None = None
         """How fast what clients send goes through each connection; None is without a limit. Answers have none."""
-        self.hung_up = 0
-        """How many connections were reset upon accepting them."""
-        self._hangs_up = False
+        self.plan = ""
+        """What is left of the one that `hang_up` was given."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{self.port}", daemon=True)
         self._speaks = asyncio.Event()
@@ -66,9 +65,12 @@ class Proxy:
         """Reset every connection, both of its sides at once; return how many. New ones may come."""
         return self._call(self._cut())
 
-    def hang_up(self) -> None:
-        """Reset every connection, and new ones upon accepting them, until `speak`: a balancer with nobody behind it."""
-        self._hangs_up = True
+    def hang_up(self, plan: str) -> None:
+        """Reset every connection, and, upon accepting it, each next one for which ``plan`` has an ``x``.
+
+        A dot in it lets one through. So does a balancer that has nobody behind it, or now and then somebody.
+        """
+        self.plan = plan
         self.cut()
 
     def silence(self) -> None:
@@ -76,8 +78,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._speaks.clear)
 
     def speak(self) -> None:
-        """End `hang_up` and `silence`. What was sent in silence goes through, where its sender still waits."""
-        self._hangs_up = False
+        """End the silence. What was sent meanwhile goes through, where its sender still waits."""
         self._loop.call_soon_threadsafe(self._speaks.set)
 
     def _call(self, work: Coroutine[None, None, T]) -> T:
@@ -103,8 +104,8 @@ class Proxy:
         return count
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._hangs_up:
-            self.hung_up += 1
+        fate, self.plan = self.plan[:1], self.plan[1:]
+        if fate == "x":
             _reset(writer)
             return
         try:

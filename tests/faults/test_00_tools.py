@@ -121,13 +121,12 @@ class TestProxy:
         with echo_server() as port, Proxy(port) as proxy, connect(proxy) as client:
             client.sendall(b"hello")
             assert client.recv(5) == b"hello"
-            proxy.hang_up()
+            proxy.hang_up("x.")
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
             with pytest.raises(ConnectionResetError), connect(proxy) as another:
                 another.recv(1)
-            assert proxy.hung_up == 1
-            proxy.speak()
+            assert proxy.plan == "."
             with connect(proxy) as back:
                 back.sendall(b"again")
                 assert back.recv(5) == b"again"
