@@ -347,6 +347,7 @@ def test_it_is_not_ready_before_it_has_found_its_topics(
     [
         ("INGESTION_HTTP_PORT", "no"),
         ("INGESTION_HTTP_PORT", "taken"),
+        ("INGESTION_HTTP_HOST", "no address"),
         ("INGESTION_MAX_BODY_BYTES", "1"),
         ("INGESTION_API_KEYS_FILE", "/does/not/exist"),
         ("INGESTION_TOPIC", "a/b"),

@@ -51,7 +51,7 @@ class HttpIngestion:
         self._settings = settings
         self._intake = intake
         self._keys = keys
-        self._listener = _listen(settings.http_port)
+        self._listener = _listen(settings.http_host, settings.http_port)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._pump: AckPump | None = None
@@ -155,9 +155,12 @@ def _run(process: ProcessSettings) -> None:
         ingestion.run()
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server(("", port), backlog=BACKLOG)
+        socket.getaddrinfo(host or None, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
+        return socket.create_server((host, port), backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise ConfigurationError(f"INGESTION_HTTP_HOST: {host!r} is no address: {error.strerror}") from error
     except OSError as error:
         raise ConfigurationError(f"INGESTION_HTTP_PORT: can't listen on port {port}: {error.strerror}") from error
 

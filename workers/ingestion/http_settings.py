@@ -17,6 +17,8 @@ class HttpSettings(BaseSettings):
         env_prefix="INGESTION_", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
     )
 
+    http_host: str = ""
+    """Address to listen on; left out, all of the machine's."""
     http_port: int = Field(default=8000, ge=0, le=65_535)
     """Port for devices; 0 takes a free one."""
     api_keys_file: Path | None = None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unit.conftest import SetVariables
 
 CASES = [
+    Case("INGESTION_HTTP_HOST", "127.0.0.1", "127.0.0.1"),
     Case("INGESTION_HTTP_PORT", "8443", 8443, ("-1", "65536", "http")),
     Case("INGESTION_API_KEYS_FILE", "/etc/keys.json", Path("/etc/keys.json")),
     Case("INGESTION_MAX_BODY_BYTES", "2048", 2048, ("1023", "67108865", "10 MiB")),
