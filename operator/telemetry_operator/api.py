@@ -36,6 +36,8 @@ DEPLOYMENTS = Resource("apps/v1", "deployments")
 PODS = Resource("v1", "pods")
 CONFIG_MAPS = Resource("v1", "configmaps")
 EVENTS = Resource("events.k8s.io/v1", "events")
+SCALED_OBJECTS = Resource("keda.sh/v1alpha1", "scaledobjects")
+TRIGGER_AUTHENTICATIONS = Resource("keda.sh/v1alpha1", "triggerauthentications")
 CRDS = Resource("apiextensions.k8s.io/v1", "customresourcedefinitions")
 
 
@@ -66,6 +68,10 @@ class ClusterApi(Protocol):
         self, resource: Resource, namespace: str, name: str, uid: str, status: Mapping[str, Any]
     ) -> Manifest:
         """Merge ``status`` into an object's status, unless the name belongs to another object by now (Conflict)."""
+        ...
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete an object, unless it is gone or the name belongs to another one by now."""
         ...
 
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:

@@ -114,6 +114,14 @@ class Cluster:
         path = resource.path(namespace, name, "status")
         return await self._call("PATCH", path, query=query, body=body, content_type=_MERGE)
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete an object, unless it is gone or the name belongs to another one by now."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            await self._call("DELETE", resource.path(namespace, name), body=body)
+        except (Missing, Conflict):
+            return
+
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
         """Create an object and return it as it then is."""
         path = resource.path(manifest["metadata"].get("namespace"))

@@ -63,13 +63,29 @@ class Owner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeploymentFact(Fact):
-    """A Deployment: whose it is, whether it is as we made it, and how far it is."""
+class Owned(Fact):
+    """An object that may be made for a TelemetryConsumer: whose it is, and whether it is as we made it."""
 
     labels: Mapping[str, str]
     owner: Owner | None
     deleting: bool
     generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledObjectFact(Owned):
+    """A ScaledObject of KEDA's, and how it stands."""
+
+    ready: tuple[str, str, str] | None
+    """Status, reason and message of its condition Ready; None where KEDA has not said yet."""
+    authenticated: bool
+    """Whether it refers to a TriggerAuthentication."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFact(Owned):
+    """A Deployment: how far it is."""
+
     observed_generation: int
     handler_hash: str | None
     replicas: int
@@ -122,15 +138,10 @@ def read_consumer(body: Body) -> ConsumerFact:
 
 def read_deployment(body: Body) -> DeploymentFact:
     """Return the fact of a Deployment's body."""
-    metadata, status = body["metadata"], body.get("status", {})
+    status = body.get("status", {})
     template = body["spec"].get("template", {}).get("metadata", {})
-    owner = next((owner for owner in metadata.get("ownerReferences", ()) if owner.get("controller")), None)
     return DeploymentFact(
-        **_place(metadata),
-        labels=dict(metadata.get("labels") or {}),
-        owner=Owner(kind=owner["kind"], name=owner["name"], uid=owner["uid"]) if owner else None,
-        deleting="deletionTimestamp" in metadata,
-        generation=metadata.get("generation", 0),
+        **_ownership(body["metadata"]),
         observed_generation=status.get("observedGeneration", 0),
         handler_hash=(template.get("annotations") or {}).get(naming.ANNOTATION_HANDLER_HASH),
         replicas=status.get("replicas", 0),
@@ -138,6 +149,22 @@ def read_deployment(body: Body) -> DeploymentFact:
         available=status.get("availableReplicas", 0),
         ready=status.get("readyReplicas", 0),
         failure=_find_failure(status),
+    )
+
+
+def read_owned(body: Body) -> Owned:
+    """Return whose an object is."""
+    return Owned(**_ownership(body["metadata"]))
+
+
+def read_scaled_object(body: Body) -> ScaledObjectFact:
+    """Return the fact of a ScaledObject's body."""
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    ready = next((condition for condition in conditions if condition["type"] == "Ready"), None)
+    return ScaledObjectFact(
+        **_ownership(body["metadata"]),
+        ready=(ready["status"], ready.get("reason", ""), ready.get("message", "")) if ready else None,
+        authenticated=any("authenticationRef" in trigger for trigger in body["spec"].get("triggers", ())),
     )
 
 
@@ -235,6 +262,17 @@ def _find_failure(status: Body) -> tuple[str, str] | None:
         if condition["status"] == failing:
             return condition.get("reason") or condition["type"], condition.get("message", "")
     return None
+
+
+def _ownership(metadata: Body) -> dict[str, Any]:
+    owner = next((owner for owner in metadata.get("ownerReferences", ()) if owner.get("controller")), None)
+    return {
+        **_place(metadata),
+        "labels": dict(metadata.get("labels") or {}),
+        "owner": Owner(kind=owner["kind"], name=owner["name"], uid=owner["uid"]) if owner else None,
+        "deleting": "deletionTimestamp" in metadata,
+        "generation": metadata.get("generation", 0),
+    }
 
 
 def _place(metadata: Body) -> dict[str, Any]:

@@ -28,6 +28,9 @@ ANNOTATION_HANDLER_HASH = f"{GROUP}/handler-hash"
 ANNOTATION_RESTART = f"{GROUP}/restart"
 """On the TelemetryConsumer, by hand: any new value rolls the pods, for example after a Secret changed."""
 
+ANNOTATION_KEDA_PAUSED = "autoscaling.keda.sh/paused"
+"""On a ScaledObject: KEDA leaves its target alone."""
+
 CONTAINER_WORKER = "worker"
 CONTAINER_PREFLIGHT = "preflight"
 VOLUME_TMP = "tmp"
@@ -60,6 +63,11 @@ def default_group_id(key: Key) -> str:
 
 def deployment_name(key: Key) -> str:
     """Return the Deployment's name: the TelemetryConsumer's own, so that ``kubectl logs deploy/NAME`` is no riddle."""
+    return key.name
+
+
+def scaled_object_name(key: Key) -> str:
+    """Return the name of the ScaledObject and of its TriggerAuthentication."""
     return key.name
 
 

@@ -1,16 +1,16 @@
-"""Whose a Deployment is that has the name of a TelemetryConsumer's. Pure."""
+"""Whose an object is that has the name of one that a TelemetryConsumer has. Pure."""
 
 from __future__ import annotations
 
 from enum import Enum, auto
 
 from telemetry_operator import naming
-from telemetry_operator.facts import DeploymentFact
+from telemetry_operator.facts import Owned
 from telemetry_operator.spec import Consumer
 
 
 class Ownership(Enum):
-    """What may be done with a Deployment."""
+    """What may be done with an object."""
 
     OURS = auto()
     """The TelemetryConsumer controls it, or nobody does and it bears our marks: it is kept as the spec says."""
@@ -20,18 +20,18 @@ class Ownership(Enum):
     """It is somebody else's: it is left alone."""
 
 
-def judge_ownership(consumer: Consumer, deployment: DeploymentFact) -> Ownership:
-    """Return whose ``deployment`` is, seen from ``consumer``."""
-    owner = deployment.owner
+def judge_ownership(consumer: Consumer, found: Owned) -> Ownership:
+    """Return whose ``found`` is, seen from ``consumer``."""
+    owner = found.owner
     if owner is not None and owner.uid == consumer.uid:
-        return Ownership.LEAVING if deployment.deleting else Ownership.OURS
+        return Ownership.LEAVING if found.deleting else Ownership.OURS
     if owner is not None and (owner.kind, owner.name) == (naming.KIND, consumer.key.name):
         return Ownership.LEAVING
     marked = (
-        deployment.labels.get(naming.LABEL_MANAGED_BY) == naming.OPERATOR
-        and deployment.labels.get(naming.LABEL_CONSUMER) == consumer.key.name
+        found.labels.get(naming.LABEL_MANAGED_BY) == naming.OPERATOR
+        and found.labels.get(naming.LABEL_CONSUMER) == consumer.key.name
     )
     # Left over by `kubectl delete --cascade=orphan`, or restored from a backup: its pods are at work, so it is kept.
     if owner is None and marked:
-        return Ownership.LEAVING if deployment.deleting else Ownership.OURS
+        return Ownership.LEAVING if found.deleting else Ownership.OURS
     return Ownership.FOREIGN

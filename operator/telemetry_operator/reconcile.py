@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from telemetry_operator import naming, status
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS, ClusterApi
+from telemetry_operator.autoscaler import Autoscaler
 from telemetry_operator.errors import ClusterError, Conflict, Invalid, Missing, Refused, SpecError, Unavailable
 from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment
 from telemetry_operator.naming import Key
@@ -23,7 +24,7 @@ from telemetry_operator.objects.deployment import Manifest, WorkerDefaults, buil
 from telemetry_operator.objects.event import build_event
 from telemetry_operator.ownership import Ownership, judge_ownership
 from telemetry_operator.spec import Consumer, parse_consumer
-from telemetry_operator.status import Outcome, Verdict
+from telemetry_operator.status import Condition, Outcome, Verdict
 from telemetry_operator.store import Store
 
 CONFIG_MAP_SECONDS = 55.0
@@ -53,11 +54,12 @@ class _HandlerFile:
 
 @dataclass(frozen=True)
 class _Workload:
-    """The outcome of the first half: the verdict, and what there is of the Deployment."""
+    """The outcome of the first half: the verdict, what there is of the Deployment, and what else is to be said."""
 
     verdict: Verdict
     image: str
     deployment: DeploymentFact | None
+    beside: tuple[Condition, ...] = ()
 
 
 class Reconciler:
@@ -77,6 +79,7 @@ class Reconciler:
         self._defaults = defaults
         self._now = now
         self._clock = clock
+        self._autoscaler = Autoscaler(cluster, store, defaults, clock=clock)
         self._instance = socket.gethostname()
         self._applied: dict[Key, _Applied] = {}
         self._handler_files: dict[Key, _HandlerFile] = {}
@@ -91,6 +94,7 @@ class Reconciler:
             # Its Deployment goes by its owner reference, with or without us.
             self._applied.pop(key, None)
             self._handler_files.pop(key, None)
+            self._autoscaler.forget(key)
             return "gone"
         try:
             consumer = parse_consumer(fact.body)
@@ -99,11 +103,13 @@ class Reconciler:
             return await self._report(fact, None, _Workload(status.judge_spec_error(error), "", deployment))
         try:
             workload = await self._bring_about(consumer)
+            autoscaling = await self._autoscaler.bring_about(consumer)
         except Refused as error:
             workload = self._judge_refusal(consumer, error)
             await self._report(fact, consumer, workload)
             raise
-        return await self._report(fact, consumer, workload)
+        beside = (autoscaling,) if autoscaling is not None else ()
+        return await self._report(fact, consumer, replace(workload, beside=beside))
 
     def forget_config_map(self, namespace: str, name: str) -> list[Key]:
         """Have a handler's ConfigMap read anew that is known to have changed. Returns whose handler is in it."""
@@ -219,6 +225,7 @@ class Reconciler:
             consumer=consumer,
             image=workload.image,
             deployment=workload.deployment,
+            beside=workload.beside,
         )
         patch = status.compute_patch(fact.status, wanted)
         if not patch:
@@ -230,17 +237,23 @@ class Reconciler:
         self._store.consumers.keep(read_consumer(body))
         if status.find_transition(fact.status, verdict):
             log.info("condition changed", consumer=str(key), condition=verdict.outcome.value, reason=verdict.reason)
-            await self._send_event(fact, verdict, now)
+            harmless = verdict.outcome is Outcome.READY or verdict.reason == status.ROLLING_OUT
+            await self._send_event(fact, verdict.reason, verdict.message, now, harmless=harmless)
+        for condition in status.find_changed(fact.status, workload.beside):
+            log.info("condition changed", consumer=str(key), condition=condition.type, reason=condition.reason)
+            harmless = condition.status == "True"
+            await self._send_event(fact, condition.reason, condition.message, now, harmless=harmless)
         return verdict.outcome.value
 
-    async def _send_event(self, fact: ConsumerFact, verdict: Verdict, now: datetime) -> None:
-        harmless = verdict.outcome is Outcome.READY or verdict.reason == status.ROLLING_OUT
+    async def _send_event(
+        self, fact: ConsumerFact, reason: str, message: str, now: datetime, *, harmless: bool
+    ) -> None:
         event = build_event(
             fact.key,
             fact.uid,
             kind="Normal" if harmless else "Warning",
-            reason=verdict.reason,
-            note=verdict.message,
+            reason=reason,
+            note=message,
             action="Reconcile",
             at=now,
             instance=self._instance,

@@ -120,6 +120,21 @@ class PullSecret(_Model):
     name: str = Field(min_length=1)
 
 
+class Autoscaling(_Model):
+    """How KEDA sets the replicas by the group's lag."""
+
+    min_replicas: int = Field(default=1, ge=0, le=1000)
+    max_replicas: int = Field(default=6, ge=1, le=1000)
+    lag_threshold: int = Field(default=100, ge=1)
+    cooldown_seconds: int = Field(default=300, ge=0, le=3600)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Autoscaling:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("minReplicas is more than maxReplicas: write a maxReplicas that is not less")
+        return self
+
+
 class KafkaSecret(_Model):
     """The Secret with the user and the certificates, by name."""
 
@@ -221,6 +236,7 @@ class Spec(_Model):
     dead_letter: DeadLetter = DeadLetter()
     output: Output | None = None
     paused: bool = False
+    autoscaling: Autoscaling | None = None
     kafka: KafkaConnection | None = None
     image: str | None = Field(default=None, min_length=1, max_length=512)
     image_pull_secrets: tuple[PullSecret, ...] = ()

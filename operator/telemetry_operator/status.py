@@ -6,15 +6,16 @@ for, *Reconciling* is on the way and may still come, *Stalled* needs another spe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from telemetry_operator import naming
 from telemetry_operator.errors import SpecError
-from telemetry_operator.facts import DeploymentFact, PodFact
+from telemetry_operator.facts import DeploymentFact, PodFact, ScaledObjectFact
 from telemetry_operator.spec import Consumer
 
 READY = "Ready"
@@ -32,6 +33,14 @@ DEPLOYMENT_REFUSED = "DeploymentRefused"
 DEPLOYMENT_INVALID = "DeploymentInvalid"
 HANDLER_CONFIG_MAP_MISSING = "HandlerConfigMapMissing"
 
+AUTOSCALING_READY = "AutoscalingReady"
+SCALING = "Scaling"
+KEDA_MISSING = "KedaMissing"
+SCALED_OBJECT_PENDING = "ScaledObjectPending"
+SCALED_OBJECT_REFUSED = "ScaledObjectRefused"
+SCALED_OBJECT_TERMINATING = "ScaledObjectTerminating"
+
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _MESSAGE_CHARACTERS = 4000
 
 
@@ -48,6 +57,16 @@ class Verdict:
     """How a TelemetryConsumer stands: the outcome, a reason in one word, a sentence for a person."""
 
     outcome: Outcome
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition beside the three: what it is about, how it stands, a reason in one word, a sentence for a person."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
 
@@ -84,6 +103,31 @@ def judge_workload(
     return Verdict(Outcome.RECONCILING, ROLLING_OUT, progress)
 
 
+def judge_missing_keda() -> Condition:
+    """Return how autoscaling stands where there is no KEDA."""
+    message = (
+        "KEDA is not installed, so replicas stays as it is: install KEDA (https://keda.sh), or leave autoscaling out "
+        "and set replicas"
+    )
+    return Condition(AUTOSCALING_READY, "False", KEDA_MISSING, message)
+
+
+def judge_scaled_object(consumer: Consumer, found: ScaledObjectFact) -> Condition:
+    """Return how autoscaling stands that KEDA's ``found`` is in charge of."""
+    scaling = consumer.spec.autoscaling
+    if consumer.spec.paused:
+        return Condition(AUTOSCALING_READY, "True", PAUSED, "waits as long as the TelemetryConsumer is paused")
+    if found.ready is None or found.ready[0] == "Unknown" or scaling is None:
+        return Condition(AUTOSCALING_READY, "Unknown", SCALED_OBJECT_PENDING, f"KEDA has not taken up {found.name} yet")
+    ready, reason, message = found.ready
+    if ready != "True":
+        word = reason if _REASON.fullmatch(reason) else "ScaledObjectFailed"
+        return Condition(AUTOSCALING_READY, "False", word, f"KEDA: {message or reason}")
+    limits = f"{scaling.min_replicas} to {scaling.max_replicas} workers"
+    message = f"{limits}, one for each {scaling.lag_threshold} messages of lag"
+    return Condition(AUTOSCALING_READY, "True", SCALING, message)
+
+
 def _judge_settled(consumer: Consumer) -> Verdict:
     group = consumer.group_id
     if consumer.spec.paused:
@@ -108,11 +152,13 @@ def build_status(
     consumer: Consumer | None = None,
     image: str | None = None,
     deployment: DeploymentFact | None = None,
+    beside: Sequence[Condition] = (),
 ) -> dict[str, Any]:
     """Return the whole status.
 
     ``previous`` is the status that stands: what is not known now is kept from it, as are the times of conditions that
     did not change. ``consumer`` and ``image`` are None where the spec can't be read, ``deployment`` where none is.
+    ``beside`` are the conditions that come after the three; a condition that is in neither goes.
     """
     status: dict[str, Any] = {
         "observedGeneration": generation,
@@ -127,28 +173,32 @@ def build_status(
         if kept not in status and kept in previous:
             status[kept] = previous[kept]
     before = {condition["type"]: condition for condition in previous.get("conditions", ())}
+    conditions = [*(_describe(outcome, verdict) for outcome in Outcome), *beside]
     status["conditions"] = [
-        _build_condition(outcome, verdict, generation, before.get(outcome.value), now) for outcome in Outcome
+        _build_condition(condition, generation, before.get(condition.type), now) for condition in conditions
     ]
     return status
 
 
-def _build_condition(
-    outcome: Outcome, verdict: Verdict, generation: int, before: Mapping[str, Any] | None, now: datetime
-) -> dict[str, Any]:
+def _describe(outcome: Outcome, verdict: Verdict) -> Condition:
     true = verdict.outcome is outcome
     # Ready carries the reason also where it is false: it is the condition that people look at.
-    reason, message = verdict.reason, verdict.message
-    if not true and outcome is not Outcome.READY:
-        reason, message = f"Not{outcome.value}", ""
-    status = "True" if true else "False"
-    unchanged = before is not None and before["status"] == status
+    if true or outcome is Outcome.READY:
+        return Condition(outcome.value, "True" if true else "False", verdict.reason, verdict.message)
+    return Condition(outcome.value, "False", f"Not{outcome.value}", "")
+
+
+def _build_condition(
+    condition: Condition, generation: int, before: Mapping[str, Any] | None, now: datetime
+) -> dict[str, Any]:
+    message = condition.message
+    unchanged = before is not None and before["status"] == condition.status
     return {
-        "type": outcome.value,
-        "status": status,
+        "type": condition.type,
+        "status": condition.status,
         "observedGeneration": generation,
         "lastTransitionTime": before["lastTransitionTime"] if before and unchanged else format_time(now),
-        "reason": reason,
+        "reason": condition.reason,
         "message": message if len(message) <= _MESSAGE_CHARACTERS else message[: _MESSAGE_CHARACTERS - 1] + "…",
     }
 
@@ -165,6 +215,18 @@ def find_transition(previous: Mapping[str, Any], verdict: Verdict) -> bool:
             was_ready = condition["status"] == "True"
             return was_ready != (verdict.outcome is Outcome.READY) or bool(condition["reason"] != verdict.reason)
     return True
+
+
+def find_changed(previous: Mapping[str, Any], beside: Sequence[Condition]) -> list[Condition]:
+    """Return those of ``beside`` that are news: another state, or another reason while false; none that is unknown."""
+    before = {condition["type"]: condition for condition in previous.get("conditions", ())}
+    changed = []
+    for condition in beside:
+        was = before.get(condition.type, {})
+        same_reason = condition.status == "True" or was.get("reason") == condition.reason
+        if condition.status != "Unknown" and (was.get("status") != condition.status or not same_reason):
+            changed.append(condition)
+    return changed
 
 
 def format_time(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-from telemetry_operator.facts import ConsumerFact, DeploymentFact, Fact, PodFact
+from telemetry_operator.facts import ConsumerFact, DeploymentFact, Fact, PodFact, ScaledObjectFact
 from telemetry_operator.naming import Key
 
 FactT = TypeVar("FactT", bound=Fact)
@@ -98,9 +98,11 @@ class Store:
         self.consumers: Shelf[ConsumerFact] = Shelf()
         self.deployments: Shelf[DeploymentFact] = Shelf()
         self.pods: Shelf[PodFact] = Shelf()
+        self.scaled_objects: Shelf[ScaledObjectFact] = Shelf()
+        """Only ever listed: no watch owes anything here."""
 
     def shelves(self) -> dict[str, Shelf[ConsumerFact] | Shelf[DeploymentFact] | Shelf[PodFact]]:
-        """Return the shelves by the name of what is on them."""
+        """Return the shelves that a watch feeds, by the name of what is on them."""
         return {"telemetryconsumers": self.consumers, "deployments": self.deployments, "pods": self.pods}
 
     def consumer_keys(self) -> list[Key]:

@@ -219,6 +219,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         },
         'Unsupported value: "Is"',
     ),
+    "fewest workers that are more than the most": (
+        {"autoscaling": {"minReplicas": 4, "maxReplicas": 3}},
+        "which is 6 where it is not written: write a maxReplicas that is not less",
+    ),
+    "fewest workers that are more than the default": (
+        {"autoscaling": {"minReplicas": 7}},
+        "which is 6 where it is not written: write a maxReplicas that is not less",
+    ),
+    "most workers that are none": ({"autoscaling": {"maxReplicas": 0}}, "should be greater than or equal to 1"),
+    "too many workers at most": ({"autoscaling": {"maxReplicas": 1001}}, "should be less than or equal to 1000"),
+    "a lag of nothing": ({"autoscaling": {"lagThreshold": 0}}, "should be greater than or equal to 1"),
+    "a cool-down of days": ({"autoscaling": {"cooldownSeconds": 86400}}, "should be less than or equal to 3600"),
     "a Kafka of which nothing is said": ({"kafka": {}}, "spec.kafka in body should have at least 1 properties"),
     "a broker without its port": (
         {"kafka": {"bootstrapServers": "broker"}},
@@ -385,6 +397,12 @@ RIGHT: dict[str, dict[str, Any]] = {
         "priorityClassName": "system-cluster-critical",
     },
     "beside whom it runs": AFFINITY,
+    "autoscaling as it is": {
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 6, "lagThreshold": 100, "cooldownSeconds": 300}
+    },
+    "autoscaling from none to many": {
+        "autoscaling": {"minReplicas": 0, "maxReplicas": 1000, "lagThreshold": 1, "cooldownSeconds": 0}
+    },
     "another Kafka": {"kafka": {"bootstrapServers": "broker-1.example.com:9092,[fd00::1]:9092"}},
     "another Kafka with a user": {"kafka": {"bootstrapServers": "broker:9093", **SASL}},
     "another Kafka with certificates": {

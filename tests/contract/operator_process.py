@@ -24,6 +24,11 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
+    {
+        "apiGroups": ["keda.sh"],
+        "resources": ["scaledobjects", "triggerauthentications"],
+        "verbs": ["get", "list", "create", "patch", "delete"],
+    },
 ]
 
 

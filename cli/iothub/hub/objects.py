@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from telemetry_operator import naming
-from telemetry_operator.api import Manifest, Resource
+from telemetry_operator.api import SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Manifest, Resource
 from telemetry_operator.errors import Conflict, Missing
 
 Place = tuple[str, str | None, str]
@@ -26,6 +26,8 @@ class ObjectStore:
 
     def __init__(self) -> None:
         self.objects: dict[Place, Manifest] = {}
+        self.unserved = {SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS}
+        """Kinds that are missing, as they are from a cluster without KEDA."""
         self._managers: dict[Place, str] = {}
         self._applied: dict[Place, Manifest] = {}
         """What was last applied server-side: what it named and no longer names goes."""
@@ -83,6 +85,7 @@ class ObjectStore:
 
         ``selector`` is the name of a label that they bear.
         """
+        self._check_served(resource)
         found = [
             body
             for body in self.find(resource, namespace)
@@ -98,6 +101,7 @@ class ObjectStore:
         self, resource: Resource, manifest: Manifest, *, force: bool, manager: str = naming.OPERATOR
     ) -> Manifest:
         """Apply ``manifest`` server-side and return a copy of the object as it then is."""
+        self._check_served(resource)
         metadata = manifest["metadata"]
         place = (resource.plural, metadata["namespace"], metadata["name"])
         known = self.objects.get(place)
@@ -131,11 +135,21 @@ class ObjectStore:
             return copy.deepcopy(body)
         return self.put(resource, {**body, "status": dict(status)}, self._managers[place])
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete an object, unless it is gone or the name belongs to another one by now."""
+        known = self.get(resource, namespace, name)
+        if known is not None and known["metadata"]["uid"] == uid:
+            self.remove(resource, namespace, name)
+
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
         """Create an object, with a name of its own where only the beginning is given, and return a copy of it."""
         metadata = manifest["metadata"]
         name = metadata.get("name") or f"{metadata['generateName']}{next(self._uids)}"
         return self.put(resource, {**manifest, "metadata": {**metadata, "name": name}})
+
+    def _check_served(self, resource: Resource) -> None:
+        if resource in self.unserved:
+            raise Missing("ask", 404, "NotFound", "the server could not find the requested resource")
 
     def _tell(self, resource: Resource, body: Manifest, *, gone: bool) -> None:
         for watcher in self._watchers.get(resource.plural, ()):

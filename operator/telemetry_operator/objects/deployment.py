@@ -14,6 +14,7 @@ from typing import Any
 
 from telemetry_operator import naming
 from telemetry_operator.objects.connection import build_connection, build_secret_variables
+from telemetry_operator.objects.metadata import build_metadata
 from telemetry_operator.objects.volumes import build_mounts, build_volumes, has_writable_claim
 from telemetry_operator.settings import Settings
 from telemetry_operator.spec import Consumer
@@ -61,21 +62,7 @@ def build_deployment(consumer: Consumer, defaults: WorkerDefaults, handler_hash:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {
-            "name": naming.deployment_name(key),
-            "namespace": key.namespace,
-            "labels": naming.object_labels(key),
-            "ownerReferences": [
-                {
-                    "apiVersion": f"{naming.GROUP}/{naming.VERSION}",
-                    "kind": naming.KIND,
-                    "name": key.name,
-                    "uid": consumer.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
-        },
+        "metadata": build_metadata(consumer, naming.deployment_name(key)),
         "spec": {
             "replicas": consumer.workers,
             "revisionHistoryLimit": 3,

@@ -45,6 +45,10 @@ class FakeCluster(ObjectStore):
         self._note("PATCH", resource, "status")
         return await super().patch_status(resource, namespace, name, uid, status)
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        self._note("DELETE", resource)
+        await super().delete(resource, namespace, name, uid)
+
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
         self._note("POST", resource)
         return await super().create(resource, manifest)

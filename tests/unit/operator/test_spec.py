@@ -115,6 +115,8 @@ def test_each_place_to_start_from_is_taken(moment: str) -> None:
         ({"maxAttempts": 0}, "spec.maxAttempts", "greater than or equal to 1"),
         ({"deadLetter": {"topic": "a/b"}}, "spec.deadLetter.topic", "letters, digits"),
         ({"output": {}}, "spec.output.topic", "required"),
+        ({"autoscaling": {"minReplicas": 7}}, "spec.autoscaling", "write a maxReplicas that is not less"),
+        ({"autoscaling": {"maxReplicas": 0}}, "spec.autoscaling.maxReplicas", "greater than or equal to 1"),
         ({"kafka": {"securityProtocol": "SASL_SSL"}}, "spec.kafka", "write saslMechanism and secretRef"),
         ({"kafka": {"saslMechanism": "PLAIN"}}, "spec.kafka", "write securityProtocol"),
         ({"kafka": {"secretRef": {"name": "s"}}}, "spec.kafka", "write securityProtocol"),

@@ -102,4 +102,8 @@ app.kubernetes.io/component: crds
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+# Autoscaling, where KEDA is installed.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects, triggerauthentications]
+  verbs: [get, list, create, patch, delete]
 {{- end -}}
