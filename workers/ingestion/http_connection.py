@@ -76,8 +76,9 @@ class HttpConnection(asyncio.Protocol):
         """The place of the request that comes in."""
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_size = 0
-        """About so many bytes of a head have come that is not whole yet; 0 outside of one."""
+        self._is_in_head = False
+        self._silent = 0
+        """How many bytes have come since the parser has last made something of them."""
         self._piece = 0
         self._is_deaf = False
         """Whether nothing more is parsed: what comes is thrown away."""
@@ -117,8 +118,7 @@ class HttpConnection(asyncio.Protocol):
             if self._thrown_away > _LINGER_BYTES:
                 self._transport.abort()
             return
-        if self._head_size:
-            self._head_size += self._piece
+        self._silent += self._piece
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -126,7 +126,8 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._give_up(error)
         else:
-            if self._head_size > self._settings.max_header_bytes:
+            # A head, what stands before a chunk, or the trailers behind the last one.
+            if self._silent > self._settings.max_header_bytes and (self._is_in_head or self._slot is not None):
                 self._answer_last(problems.headers_too_large(self._settings.max_header_bytes))
 
     def pause_writing(self) -> None:
@@ -143,7 +144,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._url, self._headers, self._head_size = b"", {}, 1
+        self._url, self._headers, self._is_in_head, self._silent = b"", {}, True, 0
         self.deadline = time.monotonic() + self._settings.body_timeout_seconds
 
     def on_url(self, url: bytes) -> None:
@@ -151,15 +152,16 @@ class HttpConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self._headers[name.lower()] = value
+        """Take a header; not a trailer (RFC 9110 §6.5.1: who has no use for one drops it)."""
+        if self._is_in_head:
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         if self._is_deaf or self._parser.should_upgrade():
             return
-        largest = max(self._head_size, self._piece)
-        self._head_size = 0
+        largest = max(self._silent, self._piece)
+        self._is_in_head, self._silent = False, 0
         method = self._parser.get_method().decode("ascii")
         keeps_alive = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
         slot = _Slot(closes=not keeps_alive or self._server.is_stopping, has_body=method != "HEAD")
@@ -177,8 +179,13 @@ class HttpConnection(asyncio.Protocol):
             if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._request is not None:
                 self._transport.write(_CONTINUE)
 
+    def on_chunk_header(self) -> None:
+        """A chunk of the body begins."""
+        self._silent = 0
+
     def on_body(self, piece: bytes) -> None:
         """Take a piece of the body, or throw it away."""
+        self._silent = 0
         if self._request is None or self._slot is None:
             return
         try:
@@ -216,7 +223,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
         elif self._slot is not None and self._request is not None:
             self._refuse(self._slot, problems.body_too_slow(self._settings.body_timeout_seconds))
-        elif self._head_size:
+        elif self._is_in_head:
             limit = self._settings.body_timeout_seconds
             self._answer_last(problems.head_too_slow(limit))
         else:
@@ -224,7 +231,7 @@ class HttpConnection(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """Take nothing new; requests that have begun have their answer, and then the connection ends."""
-        if not self._slots and not self._head_size:
+        if not self._slots and not self._is_in_head:
             self._transport.close()
         for slot in self._slots:
             slot.closes = slot is self._slots[-1]
@@ -247,7 +254,7 @@ class HttpConnection(asyncio.Protocol):
             if first.closes:
                 self._close_behind(first)
                 return
-        if not slots and self._slot is None and not self._head_size:
+        if not slots and self._slot is None and not self._is_in_head:
             self._become_idle()
         if self._is_paused:
             self._choose_reading()
@@ -283,7 +290,7 @@ class HttpConnection(asyncio.Protocol):
     def _answer_last(self, problem: Problem) -> None:
         """Answer what is no whole request, behind those before it, and end the connection."""
         self._drop_request()
-        self._is_deaf, self._head_size = True, 0
+        self._is_deaf, self._is_in_head = True, False
         if self._slot is None or self._slot.answer is not None:
             self._slot = _Slot(closes=True, has_body=True)
             self._slots.append(self._slot)
@@ -303,11 +310,14 @@ class HttpConnection(asyncio.Protocol):
         kept = (item for item in self._headers.items() if item[0] not in _OFFER)
         head = b"".join([method, b" ", self._url, b" HTTP/1.1\r\n", *(b"%s: %s\r\n" % item for item in kept), b"\r\n"])
         self._parser = httptools.HttpRequestParser(self)
-        self._head_size = 0
+        self._is_in_head, self._silent = False, 0
         self.data_received(head + rest)
 
     def _give_up(self, error: httptools.HttpParserError) -> None:
-        log.info("no HTTP", problem=str(error))
+        if isinstance(error, httptools.HttpParserCallbackError):
+            log.error("request failed", exc_info=error)
+        else:
+            log.debug("no HTTP", problem=str(error))
         self._answer_last(
             problems.bad_request(
                 "bad-http", "This is not HTTP/1.1: look at the request line, the headers and the chunks of the body."
@@ -325,7 +335,7 @@ class HttpConnection(asyncio.Protocol):
     def _close_behind(self, slot: _Slot) -> None:
         """End the connection behind its last answer, once the device has had the time to read it."""
         self._slots.clear()
-        if self._slot is None and not self._head_size:
+        if self._slot is None and not self._is_in_head:
             self._transport.close()
             return
         self._is_deaf = True

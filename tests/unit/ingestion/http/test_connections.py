@@ -214,6 +214,37 @@ class TestHeadSize:
             reply = await device.read()
             assert (reply.status, reply.kind) == (431, "headers-too-large")
 
+    @pytest.mark.parametrize("part", [b"X-%d: a trailer\r\n", b"4;extension=%d", b"X: %d", b"0000%d"])
+    async def test_also_behind_the_head(self, part: bytes) -> None:
+        """Trailers, and what stands before a chunk, may be as long as a head, not longer."""
+        async with running(max_header_bytes=1024) as hub:
+            device = await hub.connect()
+            is_trailer = part.startswith(b"X")
+            device.say(HEAD, b"Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n", b"0\r\n" if is_trailer else b"")
+            for number in range(200):
+                device.say(part % number)
+                await asyncio.sleep(0)
+            reply = await device.read()
+            assert reply.status in {400, 431}
+            assert hub.intake.records == []
+
+    async def test_trailers_are_dropped(self) -> None:
+        async with running() as hub:
+            device = await hub.connect()
+            for _ in range(2):
+                device.say(HEAD, b"Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\nX-Checksum: abc\r\n\r\n")
+                assert (await device.read()).status == 202
+
+    async def test_many_small_chunks_are_no_large_head(self) -> None:
+        async with running(max_header_bytes=1024) as hub:
+            device = await hub.connect()
+            device.say(HEAD, b"Transfer-Encoding: chunked\r\n\r\n")
+            for _ in range(2000):
+                device.say(b"1\r\n1\r\n")
+            device.say(b"0\r\n\r\n")
+            assert (await device.read()).status == 202
+            assert hub.intake.values == [b"1" * 2000]
+
     async def test_a_large_body_in_one_piece_with_its_head_is_no_large_head(self) -> None:
         async with running(max_header_bytes=1024) as hub:
             device = await hub.connect()

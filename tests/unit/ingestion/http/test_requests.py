@@ -129,6 +129,8 @@ async def test_other_places_and_methods() -> None:
         assert (await device.read(has_body=False)).status == 405
         device.say(b"GET /openapi.json?x HTTP/1.1\r\nHost: hub\r\n\r\n")
         assert (await device.read()).json["openapi"] == "3.1.0"
+        device.say(b"HEAD /openapi.json HTTP/1.1\r\nHost: hub\r\n\r\n")
+        assert (await device.read(has_body=False)).status == 200
 
 
 class TestKeys:
