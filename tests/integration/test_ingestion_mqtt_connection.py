@@ -268,3 +268,11 @@ def test_retained_messages_are_marked_or_left_out(
 
 def values(kafka: KafkaBroker, topic: str) -> list[bytes]:
     return [message.value() or b"" for message in read_topic(kafka, topic)]
+
+
+def test_a_thread_that_dies_takes_the_process_with_it(settings: dict[str, str], start_process: Start) -> None:
+    """Given a host's name that the resolver can't even encode, then the process ends rather than wait for ever."""
+    process = start_process("ingestion.mqtt", **settings | {"MQTT_HOST": "a" * 64 + ".example"})
+    wait_until(lambda: process.returncode is not None, hint=lambda: process.log)
+    assert process.returncode == 70
+    assert "the thread that reads from the broker has ended" in process.log

@@ -40,6 +40,11 @@ class IngestionClient(Client):
         self.connection: BufferedSocket | None = None
         """The present connection, or the last one."""
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread, once started, still reads, or tries to come back."""
+        return self._thread is not None and self._thread.is_alive()
+
     def add_puback(self, mid: int) -> None:
         """Add an acknowledgement to what `flush` sends."""
         if self.connection is not None:

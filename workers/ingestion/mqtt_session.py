@@ -24,7 +24,7 @@ from ingestion.protocol import MQTT_5, ProtocolChoice
 from ingestion.settings import MqttSettings
 from ingestion.taking import GivenUp, Taker
 from telemetry import metrics
-from telemetry.errors import FatalKafkaError
+from telemetry.errors import FatalKafkaError, IotHubError
 
 _POLL = 0.1
 _QUIET = 2.0
@@ -113,6 +113,8 @@ class MqttSession:
         if self._intake.fatal_error is not None:
             # Leaving the connection, too, has the session send again, to the next process.
             raise FatalKafkaError(self._intake.fatal_error)
+        if not self._client.is_running:
+            raise IotHubError("the thread that reads from the broker has ended; its error stands above in the log")
         given_up = self._taker.given_up or self._refused
         if given_up is not None:
             self._come_back(given_up)

@@ -83,14 +83,19 @@ class Taker:
 
     def take(self, messages: Sequence[Publish]) -> None:
         """Hand over to Kafka what has come in with one read."""
-        with self._lock:
-            self.last_message = time.monotonic()
-            received_at = at(datetime.now(UTC))
-            for message in messages:
-                if not self._is_open or self.given_up is not None or not self._make_room(len(message.payload)):
-                    break
-                self._take_one(message, received_at)
-        self.poll(0)
+        try:
+            with self._lock:
+                self.last_message = time.monotonic()
+                received_at = at(datetime.now(UTC))
+                for message in messages:
+                    if not self._is_open or self.given_up is not None or not self._make_room(len(message.payload)):
+                        break
+                    self._take_one(message, received_at)
+            self.poll(0)
+        except Exception as error:
+            # Raised on, it would end paho's thread; swallowed, it would strand slots. So: again, and seen.
+            log.exception("messages not handed to Kafka")
+            self.given_up = GivenUp("failed", f"{type(error).__name__}: {error}")
 
     def poll(self, timeout: float) -> None:
         """Serve Kafka's reports, waiting up to ``timeout`` seconds for one, and send the acknowledgements."""
@@ -137,20 +142,15 @@ class Taker:
             if ticket is not None:
                 self._acks.settle(ticket)
             return
-        try:
-            record = self._records.build(
-                message.topic,
-                message.payload,
-                received_at=received_at,
-                user_properties=message.user_properties,
-                content_type=message.content_type,
-                retained=message.retained,
-            )
-            self._intake.submit(record, _Taken(self, ticket, self.last_message))
-        except Exception as error:
-            # Raised on, it would end paho's thread; swallowed, it would strand the slot. So: again, and seen.
-            log.exception("message not handed to Kafka", topic=message.topic.decode("utf-8", "replace"))
-            self.given_up = GivenUp("failed", f"{type(error).__name__}: {error}")
+        record = self._records.build(
+            message.topic,
+            message.payload,
+            received_at=received_at,
+            user_properties=message.user_properties,
+            content_type=message.content_type,
+            retained=message.retained,
+        )
+        self._intake.submit(record, _Taken(self, ticket, self.last_message))
 
     def _note(self, taken: _Taken, error: DeliveryError | None) -> None:
         if error is not None:
