@@ -1,11 +1,15 @@
 """The operator's only Kafka admin client: many groups asked about in few round trips, every wait bounded.
 
-*Giving up on an answer.* An operation on a group (its offsets, its members) must never run into a timeout of
-librdkafka's: where that happens before the group's coordinator is found, the whole process is aborted once it is found
-after all (librdkafka's issue 4605; measured with 2.16: a Kafka that is frozen for some seconds and goes on ends the
-operator). So such operations get an hour, our own patience ends much sooner, and the client goes with it: one that is
-closed takes along what it waits for (measured: within 0.13 s, with 200 operations in hand). The next question gets a
-new one.
+librdkafka's admin operations on groups can end the whole process. Measured with 2.16, its issues are open:
+
+*Giving up* (4605). An operation that runs into librdkafka's own timeout before the group's coordinator is found aborts
+the process once it is found after all: a Kafka that is frozen for some seconds is enough. So none ever does: they get
+an hour, our own patience ends much sooner, and the client goes with it. One that is closed takes along what it waits
+for (within 0.13 s, with 200 operations in hand), and the next question gets a new one.
+
+*The wrong coordinator* (5040). Asked for a group's offsets, a broker that is not its coordinator any more, or not yet,
+answers so, and the process crashes. Asked for the group's members, it answers the same, and nothing happens. So whoever
+wants the offsets of a group asks for its members first, and leaves a group alone that has no good answer to that.
 
 *Asking anew.* librdkafka remembers which broker leads a partition, and an operation on offsets does not correct that.
 Reading all topics does; so a pass begins with it. It also shows, at no such risk, whether Kafka is there.
@@ -46,8 +50,9 @@ _SLICE_SECONDS = 0.5
 _NONE_AS_YOUNG = -1
 """Kafka's answer where a partition holds nothing that is as young; anything less is no answer."""
 
+_UNKNOWN = "Unknown"
 _STATES = {
-    ConsumerGroupState.UNKNOWN: "Unknown",
+    ConsumerGroupState.UNKNOWN: _UNKNOWN,
     ConsumerGroupState.PREPARING_REBALANCING: "PreparingRebalance",
     ConsumerGroupState.COMPLETING_REBALANCING: "CompletingRebalance",
     ConsumerGroupState.STABLE: STABLE,
@@ -69,17 +74,11 @@ class Committed(NamedTuple):
     text: str
 
 
-class GroupState(NamedTuple):
-    """What a list of groups tells of one: state and protocol, as in `facts.GroupView`."""
+class Described(NamedTuple):
+    """A group as its coordinator tells of it: as in `facts.GroupView`."""
 
     state: str
     protocol: str | None
-
-
-class Described(NamedTuple):
-    """A group asked about by itself."""
-
-    state: GroupState
     members: tuple[Member, ...]
 
 
@@ -119,18 +118,8 @@ class Kafka:
         self._said = None
         return {name: tuple(sorted(topic.partitions)) for name, topic in topics.items() if topic.partitions}
 
-    def list_groups(self) -> tuple[dict[str, GroupState], bool]:
-        """Return the state of every group that the brokers know, and whether all brokers have answered."""
-        request = self._open().list_consumer_groups(request_timeout=self._patience)
-        self._wait([request])
-        answer = self._get(request)
-        if isinstance(answer, KafkaError):
-            raise explain(answer, self.address, "its groups")
-        states = {listed.group_id: _read_state(listed.state, listed.type) for listed in answer.valid or ()}
-        return states, not answer.errors
-
     def describe_groups(self, groups: Collection[str]) -> dict[str, Described | KafkaProblem]:
-        """Return state and members of each of ``groups``."""
+        """Return state and members of each of ``groups``. Where there is no such group, it is dead and has none."""
         if not groups:
             return {}
         requests = self._open().describe_consumer_groups(list(groups), request_timeout=_UNENDING_SECONDS)
@@ -141,13 +130,18 @@ class Kafka:
             if not isinstance(answer, KafkaError):
                 found[group] = _read_description(answer)
             elif answer.code() == KafkaError.GROUP_ID_NOT_FOUND:
-                found[group] = Described(GroupState(NO_GROUP, None), ())
+                found[group] = Described(NO_GROUP, None, ())
             else:
                 found[group] = explain(answer, self.address, f"group {group}")
+                if answer.code() == KafkaError.NOT_COORDINATOR:
+                    self.close()  # which forgets who was
         return found
 
     def read_committed(self, groups: Collection[str]) -> dict[str, dict[Place, Committed] | KafkaProblem]:
-        """Return what each of ``groups`` has committed, in any topic; nothing for a group that does not exist."""
+        """Return what each of ``groups`` has committed, in any topic; nothing for a group that does not exist.
+
+        Only for groups that `describe_groups` has just had a good answer about: see above.
+        """
         requests: dict[str, Future[ConsumerGroupTopicPartitions]] = {}
         for group in groups:
             # librdkafka takes one group a call; the requests are on their way at the same time all the same.
@@ -269,12 +263,6 @@ class Kafka:
         }
 
 
-def _read_state(state: object, kind: object) -> GroupState:
-    name = _STATES.get(state, "Unknown") if isinstance(state, ConsumerGroupState) else "Unknown"
-    protocol = _PROTOCOLS.get(kind) if isinstance(kind, ConsumerGroupType) and name != NO_GROUP else None
-    return GroupState(name, protocol)
-
-
 def _read_description(description: ConsumerGroupDescription) -> Described:
     members = []
     for member in description.members:
@@ -290,4 +278,7 @@ def _read_description(description: ConsumerGroupDescription) -> Described:
             )
         )
     members.sort(key=lambda member: (member.client_id, member.host))
-    return Described(_read_state(description.state, description.type), tuple(members))
+    state, kind = description.state, description.type
+    name = _STATES.get(state, _UNKNOWN) if isinstance(state, ConsumerGroupState) else _UNKNOWN
+    protocol = _PROTOCOLS.get(kind) if isinstance(kind, ConsumerGroupType) and name != NO_GROUP else None
+    return Described(name, protocol, tuple(members))

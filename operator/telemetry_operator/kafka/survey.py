@@ -1,8 +1,7 @@
 """One pass over Kafka: from readings to facts.
 
-What it costs grows with the groups: each is asked once for its offsets, and once for its members if it has any; every
-partition is asked once for what it holds, however many groups read it. All questions of a kind are on their way at
-the same time.
+What it costs grows with the groups: each is asked once for its members and once for its offsets, and every partition
+once for what it holds, however many groups read it. All questions of a kind are on their way at the same time.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from datetime import datetime
 import structlog
 from confluent_kafka import KafkaException
 
-from telemetry_operator.kafka.client import Committed, Described, GroupState, Kafka
+from telemetry_operator.kafka.client import Committed, Described, Kafka
 from telemetry_operator.kafka.drain import LagPoint, add_point, compute_drain_seconds, compute_slope
 from telemetry_operator.kafka.errors import KafkaProblem
 from telemetry_operator.kafka.explain import explain
@@ -67,10 +66,11 @@ class Survey:
         at = self._now()
         # 1. The topics; this also shows whether Kafka is there.
         topics = self._kafka.read_topics()
-        # 2. The groups: a list tells which have members, and only those are asked for them.
-        described = self._read_groups(groups)
+        # 2. The groups' members. Only a group that answers may be asked for its offsets, see `client`.
+        described = self._kafka.describe_groups(groups)
+        answering = {group for group, answer in described.items() if isinstance(answer, Described)}
         # 3. Their offsets, and only then the ends: a lag is never negative that way, at most a moment too large.
-        committed = self._kafka.read_committed(groups)
+        committed = self._kafka.read_committed(answering)
         moment = self._clock()
         spans = self._kafka.read_spans(_find_places(readings, topics))
         # 4. Where new groups begin. This comes after the ends were read, and must: see there.
@@ -80,31 +80,17 @@ class Survey:
         # 6. All of it, put together.
         answers: dict[Reading, KafkaFacts | KafkaProblem] = {}
         for reading in readings:
-            offsets, group = committed[reading.group], described[reading.group]
-            if isinstance(offsets, KafkaProblem):
-                answers[reading] = offsets
-            elif isinstance(group, KafkaProblem):
+            group = described[reading.group]
+            if isinstance(group, KafkaProblem):
                 answers[reading] = group
+            elif isinstance(offsets := committed[reading.group], KafkaProblem):
+                answers[reading] = offsets
             else:
                 view = self._view_group(reading.group, group, at)
                 answers[reading] = self._make_facts(
                     reading, topics, offsets, group=view, spans=spans, at=at, moment=moment
                 )
         return answers
-
-    def _read_groups(self, groups: Collection[str]) -> dict[str, Described | KafkaProblem]:
-        listed, complete = self._kafka.list_groups()
-        unlisted = GroupState(NO_GROUP, None)
-        asked = {
-            group
-            for group in groups
-            # Where a broker did not answer, a group that is not listed may be one of its.
-            if listed.get(group, unlisted).state not in _MEMBERLESS or (group not in listed and not complete)
-        }
-        found: dict[str, Described | KafkaProblem] = {
-            group: Described(listed.get(group, unlisted), ()) for group in groups if group not in asked
-        }
-        return found | self._kafka.describe_groups(asked)
 
     def _commit_starts(
         self,
@@ -116,8 +102,8 @@ class Survey:
     ) -> None:
         starts = []
         for reading in readings:
-            offsets, group = committed[reading.group], described[reading.group]
-            if reading.start_from is None or isinstance(offsets, KafkaProblem) or isinstance(group, KafkaProblem):
+            offsets, group = committed.get(reading.group), described[reading.group]
+            if reading.start_from is None or not isinstance(offsets, dict) or not isinstance(group, Described):
                 continue
             places = frozenset(_list_places(reading, topics))
             if not group.members and not places <= offsets.keys():
@@ -142,13 +128,13 @@ class Survey:
                 log.warning("dead letters not read", topic=topic, reason=problem.reason, problem=str(problem))
 
     def _view_group(self, name: str, described: Described, at: datetime) -> GroupView:
-        state, protocol = described.state
+        state, protocol, members = described
         known = self._groups.get(name)
         rebalancing = protocol == CLASSIC and state not in _MEMBERLESS and state != STABLE
         if rebalancing and known is not None and known.members:
             view = GroupView(state=state, protocol=protocol, members=known.members, members_at=known.members_at)
         else:
-            view = GroupView(state=state, protocol=protocol, members=described.members, members_at=at)
+            view = GroupView(state=state, protocol=protocol, members=members, members_at=at)
         self._groups[name] = view
         return view
 
