@@ -4,7 +4,7 @@
     --bootstrap-servers       that Kafka
     --name                    the hub of that name on this machine
     KAFKA_BOOTSTRAP_SERVERS   that Kafka
-    a hub that runs here      its Kafka, and its MQTT broker
+    a hub that runs here      its Kafka, its MQTT broker, and its HTTP ingestion
     else                      localhost:9092
 
 The other ``KAFKA_*`` variables (security, properties) hold wherever Kafka is.
@@ -20,7 +20,7 @@ from iothub.errors import NotRunning, UsageError
 from iothub.hub.folder import Folder, find_holder
 from iothub.hub.state import read_state
 from iothub.options import DEFAULT_NAME
-from iothub.target import MqttTarget, Target, Where
+from iothub.target import HttpTarget, MqttTarget, Target, Where
 from iothub.terminal import Terminal
 from telemetry.kafka_config import KafkaConfig
 
@@ -69,6 +69,7 @@ def find_local_target(where: Where) -> Target:
         state.kafka.bootstrap_servers,
         in_memory=state.kafka.in_memory,
         mqtt=mqtt,
+        http=None if state.http is None else HttpTarget(f"http://127.0.0.1:{state.http.port}"),
         groups=state.groups,
     )
 

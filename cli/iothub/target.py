@@ -45,6 +45,25 @@ class MqttTarget:
     username: str | None = None
     password: SecretStr | None = None
 
+    @property
+    def title(self) -> str:
+        """For a person: what answers there."""
+        return f"the MQTT broker at {self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class HttpTarget:
+    """An ingestion that devices post to; ``api_key`` where it asks for one."""
+
+    url: str
+    """Without a path: ``http://127.0.0.1:8000``."""
+    api_key: SecretStr | None = None
+
+    @property
+    def title(self) -> str:
+        """For a person: what answers there."""
+        return f"HTTP ingestion at {self.url}"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -56,6 +75,7 @@ class Target:
     in_memory: bool = False
     """Whether Kafka is librdkafka's mock cluster, which can't list groups, create topics or tell configs."""
     mqtt: MqttTarget | None = None
+    http: HttpTarget | None = None
     groups: tuple[str, ...] = field(default=())
     """Consumer groups that are known from elsewhere, for a Kafka that can't list its own."""
 

@@ -18,7 +18,7 @@ def logs(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A TelemetryConsumer (all of its workers), a worker, or a part: kafka, mqtt, ingestion-mqtt, hub.",
+            help="A TelemetryConsumer (all of its workers), a worker, or a part: kafka, mqtt, ingestion-mqtt, …, hub.",
             show_default=False,
         ),
     ],

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
 
 from iothub.errors import UsageError
-from iothub.locate import open_target
+from iothub.locate import find_local_target, open_target
 from iothub.options import (
     DEFAULT_NAME,
     DEFAULT_RELEASE,
@@ -22,7 +24,7 @@ from iothub.options import (
     OutputOption,
     ReleaseOption,
 )
-from iothub.target import MqttTarget, Where
+from iothub.target import HttpTarget, MqttTarget, Where
 from iothub.terminal import OutputFormat, Terminal, make_table
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _DEVICES, _RATE = 20, 10.0
 _MQTT_PORT = 1883
+_HTTP_URL = "http://localhost:8000"
 
 
 def simulate(
@@ -85,17 +88,26 @@ def simulate(
         str | None,
         typer.Option("--mqtt-username", envvar="MQTT_USERNAME", help="Its user; the password is MQTT_PASSWORD's."),
     ] = None,
+    http: Annotated[bool, typer.Option("--http", help="Send over HTTP, to the hub that runs on this machine.")] = False,
+    http_url: Annotated[
+        str | None,
+        typer.Option(
+            "--http-url",
+            metavar="URL",
+            help="Send over HTTP, to that ingestion, such as http://localhost:8000; the key is INGESTION_API_KEY's.",
+        ),
+    ] = None,
     context: ContextOption = None,
     namespace: NamespaceOption = None,
     release: ReleaseOption = DEFAULT_RELEASE,
     name: NameOption = DEFAULT_NAME,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Publish as many devices would, over MQTT.
+    """Send as many devices would, over MQTT or HTTP.
 
-    Made-up readings, or those of a CSV file; some of them damaged, if you like. Ends with what was sent and what the
-    broker has acknowledged, and with exit code 1 where that is less. Without --messages and --duration it goes on
-    until Ctrl-C, or to the file's end.
+    Made-up readings, or those of a CSV file; some of them damaged, if you like. Ends with what was sent and what was
+    acknowledged, and with exit code 1 where that is less. Without --messages and --duration it goes on until Ctrl-C,
+    or to the file's end.
     """
     from iothub.devices.simulation import SimulationOptions, run_simulation  # noqa: PLC0415  # only when it runs
 
@@ -115,21 +127,43 @@ def simulate(
     terminal = Terminal(output)
     where = Where(context=context, namespace=namespace, release=release, name=name)
     with ExitStack() as stack:
-        if mqtt_host is not None or mqtt_port is not None:
-            mqtt = MqttTarget(mqtt_host or "localhost", mqtt_port or _MQTT_PORT)
+        target: MqttTarget | HttpTarget
+        if http or http_url is not None:
+            target = _find_http(http_url, where)
+        elif mqtt_host is not None or mqtt_port is not None:
+            target = MqttTarget(mqtt_host or "localhost", mqtt_port or _MQTT_PORT)
         else:
-            target = stack.enter_context(open_target(where, terminal, kafka=False, mqtt=True))
-            mqtt = target.mqtt or MqttTarget("localhost", _MQTT_PORT)
-        if mqtt_username is not None:
-            password = os.environ.get("MQTT_PASSWORD")
-            secret = None if password is None else SecretStr(password)
-            mqtt = MqttTarget(mqtt.host, mqtt.port, mqtt.version, mqtt_username, secret)
-        summary = run_simulation(options, mqtt, terminal)
+            found = stack.enter_context(open_target(where, terminal, kafka=False, mqtt=True))
+            target = found.mqtt or MqttTarget("localhost", _MQTT_PORT)
+        if isinstance(target, MqttTarget) and mqtt_username is not None:
+            target = replace(target, username=mqtt_username, password=_read_secret("MQTT_PASSWORD"))
+        summary = run_simulation(options, target, terminal)
     terminal.show(summary.to_document(), lambda: _render(summary))
     if summary.problem is not None:
         terminal.say(summary.problem)
     if not summary.is_good:
         raise typer.Exit(1)
+
+
+def _find_http(url: str | None, where: Where) -> HttpTarget:
+    key = _read_secret("INGESTION_API_KEY")
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise UsageError(f"--http-url is {url!r}: write the address alone, such as {_HTTP_URL}")
+        return HttpTarget(f"{parts.scheme}://{parts.netloc}", key)
+    if where.context is not None:
+        raise UsageError(
+            "--http finds the hub on this machine: forward a cluster's with kubectl port-forward "
+            f"service/{where.release}-ingestion-http 8000, and name it with --http-url {_HTTP_URL}"
+        )
+    found = find_local_target(where).http
+    return HttpTarget(found.url if found is not None else _HTTP_URL, key)
+
+
+def _read_secret(variable: str) -> SecretStr | None:
+    value = os.environ.get(variable)
+    return None if value is None else SecretStr(value)
 
 
 def _make_replay(
@@ -162,7 +196,7 @@ def _render(summary: SimulationSummary) -> Table:
     if counts.unheard:
         table.add_row("  nobody subscribes", str(counts.unheard), "the broker acknowledged and dropped them")
     codes = ", ".join(f"{code} {number} times" for code, number in counts.refusals.most_common())
-    table.add_row("refused", str(counts.refused), codes and f"by reason code: {codes}")
+    table.add_row("refused", str(counts.refused), codes and f"by code: {codes}")
     table.add_row("not acknowledged", str(counts.unanswered), "")
     kinds = ", ".join(f"{kind} {number}" for kind, number in counts.damaged.most_common())
     table.add_row("damaged", str(counts.damaged.total()), kinds)

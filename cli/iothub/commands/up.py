@@ -46,6 +46,10 @@ MqttPortOption = Annotated[
     int | None,
     typer.Option("--mqtt-port", min=1, max=65_535, help="The MQTT broker's port; left out, 1883 or a free one."),
 ]
+HttpPortOption = Annotated[
+    int | None,
+    typer.Option("--http-port", min=1, max=65_535, help="HTTP ingestion's port; left out, 8000 or a free one."),
+]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin without what the last run has kept.")]
 
 
@@ -57,14 +61,16 @@ def up(
     mqtt: MqttOption = Mqtt.AUTO,
     kafka_port: KafkaPortOption = None,
     mqtt_port: MqttPortOption = None,
+    http_port: HttpPortOption = None,
     fresh: FreshOption = False,
     name: NameOption = DEFAULT_NAME,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Run the whole pipeline on this machine, until Ctrl-C.
 
-    Kafka, an MQTT broker, ingestion, and every TelemetryConsumer of the files, as processes. The files are watched:
-    edit replicas, and workers come and go. From another terminal: iothub get, iothub logs, iothub scale, iothub down.
+    Kafka, an MQTT broker, ingestion (MQTT and HTTP), and every TelemetryConsumer of the files, as processes. The files
+    are watched: edit replicas, and workers come and go. From another terminal: iothub get, iothub logs, iothub scale,
+    iothub down.
     """
     # Here, and not above: every other command would wait for it.
     from iothub.hub.hub import Hub, HubOptions  # noqa: PLC0415
@@ -79,6 +85,7 @@ def up(
         mqtt=mqtt.value,
         kafka_port=kafka_port,
         mqtt_port=mqtt_port,
+        http_port=http_port,
         fresh=fresh,
     )
 

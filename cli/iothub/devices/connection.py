@@ -1,11 +1,11 @@
-"""One MQTT connection that publishes for several devices."""
+"""A connection that sends for several devices, and the one over MQTT."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -20,6 +20,36 @@ _KEEPALIVE = 10
 _ANSWER = 10.0
 _UNSUPPORTED = "Unsupported protocol version"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+_NOBODY_SUBSCRIBED = 0x10
+_FIRST_REFUSAL = 0x80
+
+
+class Connection(Protocol):
+    """Comes back by itself where it breaks, and then sends again, the same bytes, what had no answer.
+
+    ``publish`` and ``outstanding`` belong to one thread; answers come from another, through what it was made with.
+    """
+
+    outstanding: dict[int, Message]
+    """Messages without an answer, by the number that it will have."""
+    is_up: bool
+    was_up: bool
+
+    def open(self) -> None:
+        """Connect, and wait for the other side's word. Raises Unavailable."""
+
+    def open_later(self) -> None:
+        """Connect in the background, for as long as it takes."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more message may be sent now."""
+
+    def publish(self, message: Message) -> None:
+        """Send a message."""
+
+    def close(self) -> None:
+        """Leave. What is outstanding stays without an answer."""
 
 
 class OldProtocol(Unavailable):
@@ -28,19 +58,19 @@ class OldProtocol(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The broker's PUBACK for the message with packet id ``mid``; ``code`` is its reason, below 0x80 a yes."""
+    """The other side's answer to the message with the number ``mid``."""
 
     connection: Connection
     mid: int
-    code: int
+    refusal: str | None = None
+    """The code with which it was refused; None is a yes."""
+    unheard: bool = False
+    """Whether it was a yes by a broker to which nobody subscribes."""
 
 
 @dataclass(eq=False)
-class Connection:
-    """A connection that comes back by itself, and then sends again, the same bytes, what had no answer.
-
-    ``publish`` and ``outstanding`` belong to one thread; answers come from paho's, through ``tell``.
-    """
+class MqttConnection:
+    """The one to an MQTT broker, at QoS 1. ``tell`` is called on paho's thread."""
 
     target: MqttTarget
     client_id: str
@@ -139,4 +169,5 @@ class Connection:
         self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties | None
     ) -> None:
         # paho holds its own lock here: nothing may be waited for.
-        self.tell(Answer(self, mid, reason.value))
+        refusal = f"0x{reason.value:02x}" if reason.value >= _FIRST_REFUSAL else None
+        self.tell(Answer(self, mid, refusal, unheard=reason.value == _NOBODY_SUBSCRIBED))

@@ -18,7 +18,7 @@ class Counts:
     damaged: Counter[str] = field(default_factory=Counter)
     """Sent damaged ones, by kind."""
     refusals: Counter[str] = field(default_factory=Counter)
-    """Refusals by the broker's reason code, such as ``0x87``."""
+    """Refusals by their code: MQTT's reason, such as ``0x87``, or HTTP's status."""
 
     @property
     def unanswered(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -41,6 +41,11 @@ def build_message(device: str, document: dict[str, Any], damage: Damage | None) 
     topic = TOPIC_PREFIX + device
     payload = orjson.dumps(document) if damage is None else damage.apply(document)
     return Message(derive_id(topic, payload), device, topic, payload, damage)
+
+
+def address_over_http(message: Message) -> Message:
+    """Return the message as one that is sent over HTTP: its id is then made of its device in place of the topic."""
+    return replace(message, id=derive_id(message.device, message.payload))
 
 
 def build_document(mark: str, device: str, metrics: dict[str, Any], ts: object) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Publishes messages at QoS 1 by a schedule, and knows of each whether the broker has it.
+"""Sends messages by a schedule, and knows of each whether the other side has it: a broker (QoS 1), or HTTP ingestion.
 
-A device's messages go over one connection, one behind the other, so that their order holds. What the broker has not
-acknowledged is sent again after a reconnect, with the same bytes: it may then be there twice, with the same id.
+A device's messages go over one connection, one behind the other, so that their order holds. What was not acknowledged
+is sent again after a reconnect, with the same bytes: it may then be there twice, with the same id.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from iothub.devices.connection import Answer, Connection, OldProtocol
+from iothub.devices.connection import Answer, Connection, MqttConnection, OldProtocol
 from iothub.devices.counts import Counts
+from iothub.devices.http_connection import HttpConnection
 from iothub.devices.message import Message, Planned
-from iothub.target import MqttTarget
+from iothub.target import HttpTarget, MqttTarget
 
 _DEVICES_A_CONNECTION = 10
 _MOST_CONNECTIONS = 16
 _WINDOW = 100
 _LAST_ANSWERS = 10.0
 _GIVE_UP = 60.0
-_NOBODY_SUBSCRIBED = 0x10
-_FIRST_REFUSAL = 0x80
 
 
 def _ignore(_message: Message) -> None:
@@ -34,14 +33,14 @@ def _ignore(_message: Message) -> None:
 class Publisher:
     """Sends what a plan says.
 
-    ``on_sent`` is told each message before it leaves, ``on_acknowledged`` once the broker has it; both on the thread
-    that calls `run`. ``give_up_seconds`` is how long the broker may take nothing before `run` ends,
-    ``last_answers_seconds`` how long, at the end, it waits for the next answer.
+    ``on_sent`` is told each message before it leaves, ``on_acknowledged`` once it was acknowledged; both on the thread
+    that calls `run`. ``give_up_seconds`` is how long nothing may be taken before `run` ends, ``last_answers_seconds``
+    how long, at the end, it waits for the next answer.
     """
 
     def __init__(
         self,
-        target: MqttTarget,
+        target: MqttTarget | HttpTarget,
         *,
         on_sent: Callable[[Message], None] = _ignore,
         on_acknowledged: Callable[[Message], None] = _ignore,
@@ -64,12 +63,12 @@ class Publisher:
 
     @property
     def is_away(self) -> bool:
-        """Whether the broker was there and a connection to it is broken now."""
+        """Whether the other side was there and a connection to it is broken now."""
         return any(connection.was_up and not connection.is_up for connection in self._connections)
 
     @property
     def in_flight(self) -> int:
-        """Messages that wait for the broker's answer."""
+        """Messages that wait for an answer."""
         return self.counts.unanswered
 
     def connect(self) -> None:
@@ -78,7 +77,8 @@ class Publisher:
             self._make_connection().open()
         except OldProtocol:
             self._connections.clear()
-            self._target = replace(self._target, version=4)
+            if isinstance(self._target, MqttTarget):
+                self._target = replace(self._target, version=4)
             self._make_connection().open()
 
     def stop(self, *_: object) -> None:
@@ -89,8 +89,8 @@ class Publisher:
     def run(self, plan: Iterable[Planned]) -> None:
         """Send every message of ``plan`` when it is due, and wait for the answers. Raises Unavailable.
 
-        One that is late, because the broker was slow or away, is sent as soon as there is room, and those behind it
-        catch up. A broker that stays away ends it: what has no answer then is counted as such.
+        One that is late, because the other side was slow or away, is sent as soon as there is room, and those behind it
+        catch up. Where that stays away it ends: what has no answer then is counted as such.
         """
         try:
             if not self._connections:
@@ -121,8 +121,7 @@ class Publisher:
             if self._stop.is_set():
                 return False
             if time.monotonic() > patience:
-                place = f"{self._target.host}:{self._target.port}"
-                self.problem = f"the MQTT broker at {place} has taken nothing for {self._give_up:.0f} s"
+                self.problem = f"{self._target.title} has taken nothing for {self._give_up:.0f} s"
                 return False
             self._serve(1.0)
         self.counts.sent += 1
@@ -136,7 +135,7 @@ class Publisher:
         """Return the connection of a new device: one with room for more devices, or a new one, or all in turn."""
         place = len(self._of_device) // _DEVICES_A_CONNECTION
         if place >= len(self._connections) and place < _MOST_CONNECTIONS:
-            # The broker was there a moment ago: where it is away, this one waits like the others.
+            # It was there a moment ago: where it is away, this one waits like the others.
             self._make_connection().open_later()
         connection = self._connections[place % len(self._connections)]
         self._of_device[device] = connection
@@ -144,7 +143,11 @@ class Publisher:
 
     def _make_connection(self) -> Connection:
         name = f"{self._name}-{len(self._connections)}"
-        connection = Connection(self._target, name, self._answers.put, _WINDOW)
+        connection: Connection
+        if isinstance(self._target, MqttTarget):
+            connection = MqttConnection(self._target, name, self._answers.put, _WINDOW)
+        else:
+            connection = HttpConnection(self._target, name, self._answers.put, _WINDOW)
         self._connections.append(connection)
         return connection
 
@@ -163,12 +166,12 @@ class Publisher:
         message = answer.connection.outstanding.pop(answer.mid, None)
         if message is None:
             return
-        if answer.code >= _FIRST_REFUSAL:
+        if answer.refusal is not None:
             self.counts.refused += 1
-            self.counts.refusals[f"0x{answer.code:02x}"] += 1
+            self.counts.refusals[answer.refusal] += 1
             return
         self.counts.acknowledged += 1
-        self.counts.unheard += answer.code == _NOBODY_SUBSCRIBED
+        self.counts.unheard += answer.unheard
         self._on_acknowledged(message)
 
     def _wait_for_answers(self) -> None:

@@ -1,4 +1,4 @@
-"""What `iothub simulate` does: devices, or a file's readings, published to one broker, and what became of them."""
+"""What `iothub simulate` does: devices, or a file's readings, sent over MQTT or HTTP, and what became of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from iothub.devices.counts import Counts
 from iothub.devices.damage import DamagePlan
 from iothub.devices.fleet import Fleet
-from iothub.devices.message import Message, Planned
+from iothub.devices.message import Message, Planned, address_over_http
 from iothub.devices.progress import Progress, open_progress
 from iothub.devices.publisher import Publisher
 from iothub.devices.readings import BadRow, CsvFile, plan_readings
 from iothub.errors import UsageError
-from iothub.target import MqttTarget
+from iothub.target import HttpTarget, MqttTarget
 from iothub.terminal import Terminal
 
 _LOOK_EVERY = 0.1
@@ -85,20 +85,25 @@ class SimulationSummary:
         }
 
 
-def run_simulation(options: SimulationOptions, target: MqttTarget, terminal: Terminal) -> SimulationSummary:
-    """Publish what ``options`` say until it is all out, or until Ctrl-C or SIGTERM, and wait for the last answers.
+def run_simulation(
+    options: SimulationOptions, target: MqttTarget | HttpTarget, terminal: Terminal
+) -> SimulationSummary:
+    """Send what ``options`` say until it is all out, or until Ctrl-C or SIGTERM, and wait for the last answers.
 
-    Raises Unavailable where no broker answers, UsageError for a file that can't be read or written.
+    Raises Unavailable where nothing answers, UsageError for a file that can't be read or written.
     """
     skipped, total = _check_file(options, terminal)
     with ExitStack() as stack:
         write = stack.enter_context(open_acknowledged(options.acknowledged))
         publisher = Publisher(target, on_acknowledged=write)
-        with terminal.waiting(f"the MQTT broker at {target.host}:{target.port}"):
+        with terminal.waiting(target.title):
             publisher.connect()
         progress = stack.enter_context(open_progress(terminal, total, options.seconds))
+        plan = _limit(_plan(options), options)
+        if isinstance(target, HttpTarget):
+            plan = (Planned(due, address_over_http(message)) for due, message in plan)
         started = time.monotonic()
-        _run_watched(publisher, _limit(_plan(options), options), progress)
+        _run_watched(publisher, plan, progress)
         seconds = time.monotonic() - started
     return SimulationSummary(publisher.counts, seconds, skipped, publisher.problem)
 

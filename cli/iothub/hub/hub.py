@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -21,24 +20,22 @@ from iothub.hub.control import ControlServer
 from iothub.hub.events import Event
 from iothub.hub.files import Files
 from iothub.hub.folder import Folder, Lock, bound_log, find_holder
+from iothub.hub.intakes import describe_http_ingestion, describe_mqtt_ingestion
 from iothub.hub.kafka_choice import KafkaChoice, choose_kafka
 from iothub.hub.leftovers import Notes, end_leftovers
 from iothub.hub.logs import log_to
 from iothub.hub.objects import ObjectStore
-from iothub.hub.parts import Liveness, Part, RunningPart, Surroundings
+from iothub.hub.parts import Part, RunningPart, Surroundings
 from iothub.hub.pods import Machine
-from iothub.hub.ports import pick_port
-from iothub.hub.probes import Probe, is_answering
 from iothub.hub.processes import build_base_environment
 from iothub.hub.scaling import scale
-from iothub.hub.state import HubState, KafkaPart, MqttPart, write_state
+from iothub.hub.state import HttpPart, HubState, KafkaPart, MqttPart, write_state
 from iothub.hub.workloads import Workloads, list_consumers, list_groups
 from iothub.options import DEFAULT_NAME
 from iothub.resources import find_resource
 from iothub.servers.mock_kafka import read_bootstrap
 from iothub.servers.mqtt import USUAL_PORT, is_marked, prepare_mqtt
-from iothub.servers.ports import is_open
-from iothub.servers.program import Program
+from iothub.servers.ports import LOOPBACK, choose_port, is_open
 from iothub.servers.server import KafkaServer, MqttServer
 from iothub.servers.topics import build_hub_topics, make_topics, touch_topics
 from telemetry_operator.api import CONSUMERS, Manifest
@@ -49,9 +46,9 @@ MOCK_CLIENTS = {"KAFKA_SESSION_TIMEOUT_MS": "3000", "KAFKA_HEARTBEAT_INTERVAL_MS
 """The Kafka in memory deals a group's partitions out anew only once a session timeout, less a second, has gone by."""
 SESSION = "iot-hub-ingestion-0"
 """Client id of ingestion: the broker keeps messages for it under this name, from run to run."""
+USUAL_HTTP_PORT = 8000
 LOG_LOOK_SECONDS = 15.0
 LISTENER_SECONDS = 30.0
-_ALIVE = Probe("/healthz", period_seconds=10, timeout_seconds=5, failure_threshold=3)
 _VALIDATOR, _LOGGER = "telemetry-validator.yaml", "telemetry-raw-logger.yaml"
 
 
@@ -68,6 +65,7 @@ class HubOptions:
     mqtt: MqttChoice = "auto"
     kafka_port: int | None = None
     mqtt_port: int | None = None
+    http_port: int | None = None
     fresh: bool = False
     """Whether to begin without what the last run has kept."""
 
@@ -92,6 +90,7 @@ class Hub:
         self._kafka: RunningPart | None = None
         self._mqtt: RunningPart | None = None
         self._ingestion: RunningPart | None = None
+        self._http: RunningPart | None = None
         self._workloads: Workloads | None = None
         self._state: HubState | None = None
         self._has_folder = False
@@ -115,7 +114,7 @@ class Hub:
 
     def parts(self) -> list[Part]:
         """Return how Kafka, the MQTT broker and ingestion stand."""
-        return [part.part for part in (self._kafka, self._mqtt, self._ingestion) if part is not None]
+        return [part.part for part in (self._kafka, self._mqtt, self._ingestion, self._http) if part is not None]
 
     async def start(self) -> None:
         """Return once devices can publish; the workers may still be starting. Raises CliError, and has then stopped."""
@@ -158,7 +157,7 @@ class Hub:
             with suppress(OSError):
                 self.folder.state.unlink(missing_ok=True)
         # 2. The intake: ingestion hands Kafka what it has, answers for it, and leaves. The broker keeps the rest.
-        await self._stop_part(self._ingestion)
+        await _all_of(self._stop_part(self._http), self._stop_part(self._ingestion))
         # 3. The workers finish and commit what they have in hand.
         if self._workloads is not None:
             await self._workloads.stop()
@@ -179,8 +178,10 @@ class Hub:
         # 3. Kafka with its topics, and beside it the broker, which does not need it.
         bootstrap, _ = await _all_of(self._start_kafka(server), self._start_broker(broker))
         # 4. Both ends of the pipeline: workers, and ingestion with its session; only then the devices' listener.
-        await _all_of(
-            self._start_workloads(bootstrap, in_memory=server.in_memory), self._open_intake(bootstrap, broker)
+        *_, http_port = await _all_of(
+            self._start_workloads(bootstrap, in_memory=server.in_memory),
+            self._open_intake(bootstrap, broker),
+            self._open_http(bootstrap),
         )
         # 5. Everybody may know.
         me = find_holder(self.folder)
@@ -192,11 +193,12 @@ class Hub:
             created=me.created,
             kafka=KafkaPart(bootstrap_servers=bootstrap, in_memory=server.in_memory),
             mqtt=MqttPart(port=broker.port, version=broker.version, software=broker.software),
+            http=HttpPart(port=http_port),
             groups=list_groups(self._store),
         )
         write_state(self._state)
         self._store.watch(CONSUMERS, self._keep_groups)
-        self._tell(f"ready: devices can publish to 127.0.0.1:{broker.port}", "ready")
+        self._tell(f"ready: devices can publish to 127.0.0.1:{broker.port}, or post to 127.0.0.1:{http_port}", "ready")
 
     async def _take_folder(self) -> None:
         lock = Lock(self.folder)
@@ -274,23 +276,9 @@ class Hub:
 
     async def _open_intake(self, bootstrap: str, broker: MqttServer) -> None:
         # 1. Ingestion and its session at the broker: from now on nothing that is acknowledged is dropped.
-        port = pick_port()
-        program = Program(
-            name="ingestion-mqtt",
-            command=(sys.executable, "-m", "ingestion.mqtt"),
-            environment={
-                "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-                "MQTT_HOST": "127.0.0.1",
-                "MQTT_PORT": str(broker.ingestion_port),
-                "MQTT_PROTOCOL": "5" if broker.version == 5 else "3.1.1",
-                "MQTT_CLIENT_ID": SESSION,
-                "HTTP_PORT": str(port),
-                "LOG_FORMAT": "console",
-            },
-            is_ready=lambda: is_answering(port, "/readyz"),
-        )
+        intake = describe_mqtt_ingestion(bootstrap, broker, SESSION)
         self._ingestion = RunningPart(
-            program, self._around, kind="ingestion", software="ingestion.mqtt", liveness=Liveness(port, _ALIVE)
+            intake.program, self._around, kind="ingestion", software="ingestion.mqtt", liveness=intake.liveness
         )
         await self._ingestion.start()
         # 2. The devices' listener: at once, with ingestion's mark, or in place of the first program.
@@ -300,6 +288,21 @@ class Hub:
             await self._ingestion.wait_until_ready()
         await self._wait_for(lambda: is_open(broker.port), f"port {broker.port}")
         self._tell(f"MQTT is at 127.0.0.1:{broker.port} ({broker.software})", "ready", "mqtt")
+
+    async def _open_http(self, bootstrap: str) -> int:
+        """Start HTTP ingestion, open to anyone on this machine alone; return its port."""
+        given = self.options.http_port
+        port = choose_port(given or USUAL_HTTP_PORT, fallback=given is None, option="--http-port")
+        if given is None and port != USUAL_HTTP_PORT:
+            self._tell(f"port {USUAL_HTTP_PORT} is taken, so HTTP is at {LOOPBACK}:{port}", "port", "http")
+        intake = describe_http_ingestion(bootstrap, port)
+        self._http = RunningPart(
+            intake.program, self._around, kind="ingestion", software="ingestion.http", liveness=intake.liveness
+        )
+        self._http.address = f"{LOOPBACK}:{port}"
+        await self._http.start()
+        self._tell(f"HTTP is at {LOOPBACK}:{port}", "ready", "http")
+        return port
 
     async def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + LISTENER_SECONDS

@@ -40,6 +40,12 @@ class MqttPart(_Model):
     """For a person: ``mosquitto 2.1.2``, ``amqtt 0.12.1``."""
 
 
+class HttpPart(_Model):
+    """Where the hub's HTTP ingestion is, on 127.0.0.1 and open to anyone there."""
+
+    port: int
+
+
 class HubState(_Model):
     """A running hub."""
 
@@ -49,6 +55,7 @@ class HubState(_Model):
     """When the process was created, as psutil tells: with the pid, it names the process for good."""
     kafka: KafkaPart
     mqtt: MqttPart
+    http: HttpPart | None = None
     groups: tuple[str, ...] = ()
     """Consumer groups of its TelemetryConsumers."""
 

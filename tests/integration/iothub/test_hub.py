@@ -45,11 +45,26 @@ def test_a_reading_goes_all_the_way(hub: HubProcess, device: Device) -> None:
     wait_until(lambda: "DEV-01" in hub.iothub("logs", "telemetry-raw-logger").stdout, hint=hub.tell)
 
 
+def test_devices_may_post_in_place_of_publishing(hub: HubProcess, tmp_path: Path) -> None:
+    """When devices are simulated over HTTP, then all is acknowledged, and Kafka has it under the ids that are told."""
+    ids = tmp_path / "ids"
+    told = ("--http", "--messages", "60", "--rate", "200", "--damaged", "0.1", "--acknowledged", str(ids))
+    done = hub.iothub("simulate", *told, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["sent"], summary["acknowledged"], sum(summary["damaged"].values())) == (60, 60, 6)
+    servers = hub.state.kafka.bootstrap_servers
+    arrived = [message for message in read_topic(servers, "telemetry.raw") if header(message, "source") == "http"]
+    assert {header(message, "id") for message in arrived} == set(ids.read_text().split())
+
+
 def test_it_tells_where_everything_is_and_what_it_can_not(hub: HubProcess) -> None:
     state = hub.state
     assert (state.name, state.pid, state.kafka.in_memory, state.mqtt.version) == ("shared", hub.pid, True, 4)
     assert hub.told(f"Kafka is at {state.kafka.bootstrap_servers}")
     assert hub.told(f"MQTT is at 127.0.0.1:{state.mqtt.port}")
+    assert state.http is not None
+    assert hub.told(f"HTTP is at 127.0.0.1:{state.http.port}")
     limits = [event["message"] for event in hub.events if event["kind"] == "limit"]
     assert any("in memory" in limit for limit in limits)
     assert any("amqtt" in limit for limit in limits)
@@ -116,6 +131,14 @@ def test_a_worker_that_ends_is_started_again(hub: HubProcess, device: Device, nu
     (pod,) = hub.pods("telemetry-validator")
     assert "consuming" in hub.iothub("logs", pod, "--previous").stdout
     device.wait_until_acknowledged(device.publish(5))
+
+
+def test_http_ingestion_that_is_killed_is_started_again_where_it_was(hub: HubProcess) -> None:
+    before, address = len(hub.events), hub.part("ingestion-http")["address"]
+    os.kill(hub.part("ingestion-http")["pid"], signal.SIGKILL)
+    hub.wait_for("ingestion-http is ready again", after=before)
+    assert hub.part("ingestion-http")["address"] == address
+    assert hub.iothub("simulate", "--http", "--messages", "5", "--rate", "100").returncode == 0
 
 
 def test_ingestion_that_is_killed_is_started_again(hub: HubProcess, device: Device) -> None:
