@@ -1,7 +1,7 @@
 """``--context``: a release of the chart on a cluster, and the way to it that last as long as a command.
 
 What is asked of the cluster is little: the release's pods, its TelemetryConsumers, and, only where devices are to be
-played, the one Secret with their account.
+played, the one Secret with their account or key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from iothub.errors import NotRunning, NotSupported, Unavailable
 from iothub.forwards import Forwards, Route
 from iothub.kubectl import Kubectl, Object, find_kubectl
 from iothub.servers.ports import LOOPBACK, free_port
-from iothub.target import MqttTarget, Target
+from iothub.target import HttpTarget, MqttTarget, Target
 from iothub.terminal import Terminal
 from telemetry_operator import naming
 
@@ -37,6 +37,8 @@ _FORWARDED_PORT = "FORWARDED_PORT"
 """Variable of Kafka's pods: the port that node 0 says it is at; node N is N further."""
 _DEVICES_LISTENER = 1883
 _DEVICES_ACCOUNT = "DEVICES_USERNAME"
+_COMPONENT = "app.kubernetes.io/component"
+_HTTP_LISTENER = 8000
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,6 +48,7 @@ class Needs:
 
     kafka: bool = True
     mqtt: bool = False
+    http: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,17 @@ def open_release(context: str, namespace: str | None, name: str, terminal: Termi
             kafka_routes = plan_kafka_routes(release) if needs.kafka else []
             mqtt_routes = [plan_mqtt_route(release)] if needs.mqtt else []
             mqtt = read_mqtt_target(release, mqtt_routes[0]) if mqtt_routes else None
+            http_routes = [plan_http_route(release)] if needs.http else []
+            http = read_http_target(release, http_routes[0]) if http_routes else None
             groups = read_groups(kubectl)
         target = Target(
             release.title,
             ",".join(f"{LOOPBACK}:{route.port}" for route in kafka_routes) or f"{LOOPBACK}:{_FORWARDED_LISTENER}",
             mqtt=mqtt,
+            http=http,
             groups=groups,
         )
-        forwards = Forwards(kubectl, [*kafka_routes, *mqtt_routes])
+        forwards = Forwards(kubectl, [*kafka_routes, *mqtt_routes, *http_routes])
         try:
             with terminal.waiting(f"the port-forwards to {release.title}"):
                 forwards.start()
@@ -170,6 +176,29 @@ def read_mqtt_target(release: Release, route: Route) -> MqttTarget:
         raise Unavailable(f"the Secret {reference['name']} with the devices' account is gone from {release.title}")
     username, password = (base64.b64decode(secret["data"][key]).decode() for key in ("username", "password"))
     return MqttTarget(LOOPBACK, route.port, username=username, password=SecretStr(password))
+
+
+def plan_http_route(release: Release) -> Route:
+    """Return the route to HTTP ingestion. Raises CliError where there is none."""
+    pods = [pod for pod in release.pods_of("ingestion") if _label(pod, _COMPONENT) == "http"]
+    if not pods:
+        raise NotSupported(
+            f"{release.title} has no HTTP ingestion: upgrade it with ingestion.http.enabled=true, or name another with "
+            "--http-url"
+        )
+    ready = next(filter(is_ready, pods), None)
+    if ready is None:
+        raise Unavailable(
+            f"HTTP ingestion of {release.title} is not ready; see iothub doctor --context {release.kubectl.context}"
+        )
+    return Route(f"pod/{ready['metadata']['name']}", free_port(), _HTTP_LISTENER, "try again")
+
+
+def read_http_target(release: Release, route: Route) -> HttpTarget:
+    """Return HTTP ingestion at the route's port, with the API key that the chart has made where it has made one."""
+    secret = release.kubectl.find("secret", f"{release.name}-ingestion-http-api-key")
+    key = None if secret is None else SecretStr(base64.b64decode(secret["data"]["key"]).decode())
+    return HttpTarget(f"http://{LOOPBACK}:{route.port}", key)
 
 
 def read_groups(kubectl: Kubectl) -> tuple[str, ...]:

@@ -26,11 +26,13 @@ from telemetry.kafka_config import KafkaConfig
 
 
 @contextmanager
-def open_target(where: Where, terminal: Terminal, *, kafka: bool = True, mqtt: bool = False) -> Iterator[Target]:
+def open_target(
+    where: Where, terminal: Terminal, *, kafka: bool = True, mqtt: bool = False, http: bool = False
+) -> Iterator[Target]:
     """Find what ``where`` names and yield it; port-forwards last as long as the block. Raises CliError.
 
-    ``kafka`` and ``mqtt`` say what is going to be used: on a cluster only that is forwarded, and the devices' account
-    is read only with ``mqtt``.
+    ``kafka``, ``mqtt`` and ``http`` say what is going to be used: on a cluster only that is forwarded, and the devices'
+    account or key is read only with the latter two.
     """
     check_where(where)
     if where.context is None:
@@ -39,7 +41,7 @@ def open_target(where: Where, terminal: Terminal, *, kafka: bool = True, mqtt: b
     # Only then: it takes the operator's names and a client of Kafka.
     from iothub.cluster import Needs, open_release  # noqa: PLC0415
 
-    needs = Needs(kafka=kafka, mqtt=mqtt)
+    needs = Needs(kafka=kafka, mqtt=mqtt, http=http)
     with open_release(where.context, where.namespace, where.release, terminal, needs) as target:
         yield target
 

@@ -14,7 +14,7 @@ import typer
 from pydantic import SecretStr
 
 from iothub.errors import UsageError
-from iothub.locate import find_local_target, open_target
+from iothub.locate import open_target
 from iothub.options import (
     DEFAULT_NAME,
     DEFAULT_RELEASE,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _DEVICES, _RATE = 20, 10.0
 _MQTT_PORT = 1883
-_HTTP_URL = "http://localhost:8000"
+_HTTP_URL, _HTTP_KEY = "http://localhost:8000", "INGESTION_API_KEY"
 
 
 def simulate(
@@ -88,7 +88,7 @@ def simulate(
         str | None,
         typer.Option("--mqtt-username", envvar="MQTT_USERNAME", help="Its user; the password is MQTT_PASSWORD's."),
     ] = None,
-    http: Annotated[bool, typer.Option("--http", help="Send over HTTP, to the hub that runs on this machine.")] = False,
+    http: Annotated[bool, typer.Option("--http", help="Send over HTTP.")] = False,
     http_url: Annotated[
         str | None,
         typer.Option(
@@ -128,8 +128,11 @@ def simulate(
     where = Where(context=context, namespace=namespace, release=release, name=name)
     with ExitStack() as stack:
         target: MqttTarget | HttpTarget
-        if http or http_url is not None:
-            target = _find_http(http_url, where)
+        if http_url is not None:
+            target = HttpTarget(_check_url(http_url))
+        elif http:
+            at = stack.enter_context(open_target(where, terminal, kafka=False, http=True))
+            target = at.http or HttpTarget(_HTTP_URL)
         elif mqtt_host is not None or mqtt_port is not None:
             target = MqttTarget(mqtt_host or "localhost", mqtt_port or _MQTT_PORT)
         else:
@@ -137,6 +140,8 @@ def simulate(
             target = found.mqtt or MqttTarget("localhost", _MQTT_PORT)
         if isinstance(target, MqttTarget) and mqtt_username is not None:
             target = replace(target, username=mqtt_username, password=_read_secret("MQTT_PASSWORD"))
+        elif isinstance(target, HttpTarget) and _HTTP_KEY in os.environ:
+            target = replace(target, api_key=_read_secret(_HTTP_KEY))
         summary = run_simulation(options, target, terminal)
     terminal.show(summary.to_document(), lambda: _render(summary))
     if summary.problem is not None:
@@ -145,20 +150,11 @@ def simulate(
         raise typer.Exit(1)
 
 
-def _find_http(url: str | None, where: Where) -> HttpTarget:
-    key = _read_secret("INGESTION_API_KEY")
-    if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise UsageError(f"--http-url is {url!r}: write the address alone, such as {_HTTP_URL}")
-        return HttpTarget(f"{parts.scheme}://{parts.netloc}", key)
-    if where.context is not None:
-        raise UsageError(
-            "--http finds the hub on this machine: forward a cluster's with kubectl port-forward "
-            f"service/{where.release}-ingestion-http 8000, and name it with --http-url {_HTTP_URL}"
-        )
-    found = find_local_target(where).http
-    return HttpTarget(found.url if found is not None else _HTTP_URL, key)
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise UsageError(f"--http-url is {url!r}: write the address alone, such as {_HTTP_URL}")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _read_secret(variable: str) -> SecretStr | None:

@@ -133,6 +133,13 @@ def make_mqtt_pod(**changes: Any) -> dict[str, Any]:
     return make_pod("iot-hub-mqtt-0", "mqtt", init_env=init_env, **changes)
 
 
+def make_http_pod(name: str, **changes: Any) -> dict[str, Any]:
+    """Return a pod of HTTP ingestion."""
+    pod = make_pod(name, "ingestion", **changes)
+    pod["metadata"]["labels"]["app.kubernetes.io/component"] = "http"
+    return pod
+
+
 def make_secret(**data: str) -> dict[str, Any]:
     """Return a Secret."""
     return {"data": {name: base64.b64encode(value.encode()).decode() for name, value in data.items()}}

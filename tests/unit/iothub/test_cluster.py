@@ -24,9 +24,9 @@ from iothub.target import Target
 from iothub.terminal import Terminal
 from support.ports import free_port
 from support.waiting import wait_until
-from unit.iothub.stand_in import KubectlStandIn, make_kafka_pod, make_mqtt_pod, make_pod, make_secret
+from unit.iothub.stand_in import KubectlStandIn, make_http_pod, make_kafka_pod, make_mqtt_pod, make_pod, make_secret
 
-KAFKA, MQTT = Needs(), Needs(kafka=False, mqtt=True)
+KAFKA, MQTT, HTTP = Needs(), Needs(kafka=False, mqtt=True), Needs(kafka=False, http=True)
 TC = "telemetryconsumers.telemetry.iot-hub.io"
 
 # A command that looks into a cluster and says where, until it is ended.
@@ -270,6 +270,43 @@ class TestMqtt:
         kubectl.listed["pods"] = [make_pod("iot-hub-operator-x", "operator")]
         kubectl.write()
         assert "--mqtt-host" in str(refuse(MQTT))
+
+
+class TestHttp:
+    """HTTP ingestion and its key, for those who play devices and nobody else."""
+
+    def test_the_key_is_read_where_it_is_needed(self, kubectl: KubectlStandIn) -> None:
+        kubectl.listed["pods"] = [make_mqtt_pod(), make_http_pod("a", ready=False), make_http_pod("b")]
+        kubectl.found["secret"] = make_secret(key="secret")
+        kubectl.write()
+        with opened(HTTP) as target:
+            assert target.http is not None
+            assert target.http.api_key is not None
+            assert target.http.api_key.get_secret_value() == "secret"
+            assert "secret" not in repr(target)
+            with socket.create_connection(("127.0.0.1", int(target.http.url.rsplit(":", 1)[1]))):
+                pass
+        calls = " ".join(kubectl.calls())
+        assert "get secret iot-hub-ingestion-http-api-key" in calls
+        assert "127.0.0.1 pod/b" in calls
+
+    def test_keys_of_somebody_elses_making_are_not_known(self, kubectl: KubectlStandIn) -> None:
+        kubectl.listed["pods"] = [make_http_pod("b")]
+        kubectl.found["secret"] = None
+        kubectl.write()
+        with opened(HTTP) as target:
+            assert target.http is not None
+            assert target.http.api_key is None
+
+    def test_a_release_without_it_says_how_to_get_it(self, kubectl: KubectlStandIn) -> None:
+        kubectl.listed["pods"] = [make_pod("iot-hub-ingestion-mqtt-0", "ingestion")]
+        kubectl.write()
+        assert "ingestion.http.enabled=true" in str(refuse(HTTP))
+
+    def test_one_that_is_not_ready_is_not_reached(self, kubectl: KubectlStandIn) -> None:
+        kubectl.listed["pods"] = [make_http_pod("b", ready=False)]
+        kubectl.write()
+        assert "is not ready; see iothub doctor --context plant" in str(refuse(HTTP))
 
 
 class TestGroups:
