@@ -92,10 +92,16 @@ def measure(bench: Bench) -> Sequence[Row]:
 
 
 def make_drain(
-    bench: Bench, port: int, build: Build, *, window: int = 1000, linger_ms: float | None = None
+    bench: Bench,
+    port: int,
+    build: Build,
+    *,
+    messages: int = MESSAGES,
+    window: int = 1000,
+    linger_ms: float | None = None,
 ) -> Callable[[], Drain]:
-    """Return what fills a session and has the contender drain it, once."""
-    messages = bench.scaled(MESSAGES)
+    """Return what fills a session with ``messages`` (at full scale) and has the contender drain it, once."""
+    messages = bench.scaled(messages)
     pool = build_pool()
 
     def run() -> Drain:
