@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.bodies import BodyError, JsonSplitter, LineSplitter, Splitter
+from ingestion.bodies import ArraySplitter, BodyError, JsonSplitter, LineSplitter, Splitter
 
 WHITE = st.text(" \t\r\n", max_size=3)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12)
@@ -46,26 +46,31 @@ def test_an_arrays_messages_are_its_elements_byte_for_byte(
     # Given an array of JSON texts with white space wherever it may be
     inside = b",".join(left.encode() + text + right.encode() for left, text, right in elements)
     body = before.encode() + b"[" + inside + b"]" + behind.encode()
-    # When it comes in any pieces
+    # When it comes in any pieces, and is looked at as a whole or piece by piece
     splitter = JsonSplitter()
-    found = split(splitter, body, cuts)
-    # Then each message is the slice that was written, without a byte more or less
-    assert found == [text for _, text, _ in elements]
+    for found in (split(splitter, body, cuts), split(ArraySplitter(), body.lstrip(), cuts)):
+        # Then each message is the slice that was written, without a byte more or less
+        assert found == [text for _, text, _ in elements]
     assert splitter.is_batch
 
 
-@given(body=st.binary(max_size=200).map(lambda tail: b"[" + tail), cuts=CUTS)
+NEARLY = st.text('[]{},:"\\\\ab1 \\n', max_size=40).map(str.encode)
+
+
+@given(body=(st.binary(max_size=200) | NEARLY).map(lambda tail: b"[" + tail), cuts=CUTS)
 def test_pieces_change_nothing(body: bytes, cuts: list[int]) -> None:
-    def outcome(cuts: list[int]) -> list[bytes] | str:
+    def outcome(splitter: Splitter, cuts: list[int]) -> list[bytes] | str:
         try:
-            return split(JsonSplitter(), body, cuts)
+            return split(splitter, body, cuts)
         except BodyError:
             return "refused"
 
-    assert outcome(cuts) == outcome([])
+    whole = outcome(JsonSplitter(), [])
+    assert outcome(JsonSplitter(), cuts) == whole
+    assert outcome(ArraySplitter(), cuts) == whole
 
 
-@given(body=st.text('[]{},:"\\ab1 \n', max_size=40).map(lambda text: ("[" + text).encode()))
+@given(body=NEARLY.map(lambda tail: b"[" + tail))
 def test_what_is_split_can_be_put_together_again(body: bytes) -> None:
     """Given nearly JSON, then messages are slices of it, in order, with only commas and white space between."""
     try:
@@ -126,6 +131,9 @@ def test_what_can_not_be_split_is_refused_with_the_place(body: bytes, why: str) 
     for cuts in ([], [1] * len(body)):
         with pytest.raises(BodyError, match=why):
             split(JsonSplitter(), body, cuts)
+        if body.startswith(b"["):
+            with pytest.raises(BodyError, match=why):
+                split(ArraySplitter(), body, cuts)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +150,7 @@ def test_what_can_not_be_split_is_refused_with_the_place(body: bytes, why: str) 
 )
 def test_what_is_inside_a_message_is_not_judged(body: bytes, messages: list[bytes]) -> None:
     for cuts in ([], [1] * len(body)):
-        assert split(JsonSplitter(), body, cuts) == messages
+        assert split(JsonSplitter(), body, cuts) == split(ArraySplitter(), body, cuts) == messages
 
 
 @pytest.mark.parametrize(
@@ -164,3 +172,24 @@ def test_time_grows_with_the_size_and_no_faster(body: bytes) -> None:
 
     measure(body)  # Squared, it would take minutes; this is a second on a slow machine.
     assert measure(body) < 10
+
+
+def test_a_large_body_is_split_as_a_small_one_is() -> None:
+    for element in (b'{"a": [1, "x,]"]}', b"NaN"):
+        body = b"  [" + b" , ".join([element] * 30_000) + b"]"
+        for size in (1000, 100_000, len(body)):
+            assert split(JsonSplitter(), body, [size] * (len(body) // size)) == [element] * 30_000
+    large = b" " + b"x" * 1_000_000
+    assert split(JsonSplitter(), large, [1000] * 500) == [large]
+
+
+def test_pieces_of_one_byte_cost_no_more_than_others() -> None:
+    body = b"[" + b"1," * 120_000 + b"1]"
+    started = time.process_time()
+    assert len(split(JsonSplitter(), body, [1] * len(body))) == 120_001
+    assert time.process_time() - started < 10
+
+
+def test_white_space_without_end_is_refused() -> None:
+    with pytest.raises(BodyError, match="white space"):
+        split(JsonSplitter(), b" " * 1_000_000 + b"1", [100] * 9000)

@@ -198,7 +198,7 @@ class TestUnderPressure:
         size = 1024 * 1024
         async with running(max_buffered_bytes=size, max_body_bytes=size) as hub:
             slow, quick = await hub.connect(), await hub.connect()
-            slow.say(b"POST /v1/telemetry HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n", b" " * 900_000)
+            slow.say(b"POST /v1/telemetry HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n", b"1" * 900_000)
             await slow.writer.drain()
             async with asyncio.timeout(10):
                 while (reply := await quick.ask(b"1" * 200_000)).status != 503:
