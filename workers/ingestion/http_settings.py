@@ -37,7 +37,7 @@ class HttpSettings(BaseSettings):
     """Most bytes of bodies in memory at a time, without what waits in the producer; what exceeds it is answered 503."""
     body_timeout_seconds: float = Field(default=30, gt=0, le=3600)
     """How long, in seconds, a request may take to come in; then it is answered 408."""
-    ack_timeout_seconds: float = Field(default=10, gt=0, le=3600)
+    ack_timeout_seconds: float = Field(default=10, ge=0.1, le=3600)
     """How long, in seconds, a request waits for Kafka; then it is answered 503."""
     keepalive_seconds: int = Field(default=75, ge=1, le=3600)
     """How long, in seconds, a connection may be idle between two requests."""
