@@ -41,6 +41,7 @@ class MqttFleet(Fleet):
         self.refused: dict[int, str] = {}
         """Those that the broker has answered with a reason not to take them."""
         self._sent = 0
+        self._newest = 0.0
         self._rate = rate
         self._window = window
         self._numbers: dict[int, int] = {}
@@ -108,6 +109,10 @@ class MqttFleet(Fleet):
             hint=lambda: f"{self.sent} sent, {len(self.acknowledged)} acknowledged, {len(self.refused)} refused",
         )
 
+    def is_held_up(self, seconds: float) -> bool:
+        """Return whether the broker has acknowledged something once, and nothing for so many seconds."""
+        return bool(self.acknowledged) and self.seconds - self._newest > seconds
+
     def _is_answered(self) -> bool:
         self._note_answers()
         return len(self.acknowledged) + len(self.refused) == self.sent
@@ -153,4 +158,4 @@ class MqttFleet(Fleet):
             if reason.is_failure:
                 self.refused[number] = str(reason)
             else:
-                self.acknowledged[number] = at
+                self.acknowledged[number] = self._newest = at

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from iothub.servers.mosquitto import build_config
+from iothub.servers.mosquitto import MEMORY_MIB, build_config
 from iothub.servers.mosquitto import find_mosquitto as find_installed
 from support.mosquitto import find_mosquitto
 from support.ports import free_port
@@ -27,11 +27,11 @@ MOSQUITTO = (2, 1)
 _IMAGE_PLUGIN = Path("/usr/lib/mosquitto_persist_sqlite.so")
 
 
-def mosquitto_config(*, flushes_at_once: bool = True) -> str:
+def mosquitto_config(*, flushes_at_once: bool = True, memory_mib: int = MEMORY_MIB) -> str:
     """Return what the chart gives mosquitto, open to everyone on the loopback, for `support.mosquitto.Mosquitto`.
 
     Devices on ``{port}``, ingestion on ``{port2}``. Without ``flushes_at_once`` the plugin's own default stays, which
-    is to write every five seconds.
+    is to write every five seconds. ``memory_mib`` is where it takes nothing more.
     """
     if find_mosquitto(MOSQUITTO).image is None:
         installed = find_installed()
@@ -40,11 +40,15 @@ def mosquitto_config(*, flushes_at_once: bool = True) -> str:
     else:
         plugin = _IMAGE_PLUGIN
     text = build_config(Path("{data}"), [], sqlite=plugin, as_root=False)
-    flush = "plugin_opt_flush_period 0\n"
-    assert flush in text
-    return (
-        text if flushes_at_once else text.replace(flush, "")
-    ) + "listener {port} 127.0.0.1\nlistener {port2} 127.0.0.1\n"
+    text = _replace(text, f"memory_limit {MEMORY_MIB * 2**20}\n", f"memory_limit {memory_mib * 2**20}\n")
+    if not flushes_at_once:
+        text = _replace(text, "plugin_opt_flush_period 0\n", "")
+    return text + "listener {port} 127.0.0.1\nlistener {port2} 127.0.0.1\n"
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    assert old in text, f"the hub's configuration has no line {old!r}"
+    return text.replace(old, new)
 
 
 class Ingester:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faults.pipeline import MOSQUITTO, mosquitto_config
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from faults.conftest import MakeRun, Run
@@ -75,4 +76,24 @@ def test_the_plugins_own_defaults_lose(
     account = run.account(patience=10)
     assert account.found, str(account)
     assert account.lost, str(account)
+    assert not account.wrong, str(account)
+
+
+def test_full_and_worked_off(kafka: KafkaBroker, mosquitto_factory: MosquittoFactory, make_run: MakeRun) -> None:
+    """Its memory has a limit, a smaller one here. There it takes nothing more, and throws out who wants memory: the
+    devices, and the ingester too while that has its whole window sent. All of it comes through nevertheless.
+    """
+    broker = mosquitto_factory(mosquitto_config(memory_mib=128), minimum=MOSQUITTO)
+    run = make_run(kafka, broker)
+    ingester = run.mqtt_ingester()
+    ingester.start()
+    assert ingester.stop() == 0
+    fleet = run.open_mqtt_fleet(rate=50_000, size=20_000)
+    fleet.begin()
+    wait_until(lambda: fleet.is_held_up(3.0), timeout=120, what="the broker to be full")
+    run.note("the broker is full")
+    ingester.launch()
+    wait_until(ingester.is_ready, timeout=30, what="the ingester to be back", hint=broker.process.log_tail)
+    account = run.account()
+    assert not account.lost, str(account)
     assert not account.wrong, str(account)
