@@ -6,6 +6,7 @@ retained messages each time that it is made; there are no shared ones.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
 
@@ -54,6 +55,12 @@ class IngestionClient(Client):
         """Send the acknowledgements that were added."""
         if self.connection is not None:
             self.connection.flush()
+
+    def _create_socket_connection(self) -> socket.socket:
+        connection = super()._create_socket_connection()
+        # PUBACKs are collected here already: the kernel would only hold them back until the next message comes.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
 
     def _create_socket(self) -> BufferedSocket:
         self.connection = BufferedSocket(super()._create_socket(), self._protocol, self._take)
