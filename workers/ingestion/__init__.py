@@ -1,1 +1,1 @@
-"""From devices into Kafka: ``python -m ingestion.mqtt``."""
+"""From devices into Kafka: ``python -m ingestion.mqtt``, ``python -m ingestion.http``."""

@@ -101,6 +101,8 @@ class HttpConnection(asyncio.Protocol):
         self._server.connections.discard(self)
         self._drop_request()
         self._slots.clear()
+        # It holds our methods, and would hold us until Python looks for cycles, which is seldom here.
+        del self._parser
 
     def eof_received(self) -> bool:
         """The device sends nothing more; it may wait for answers."""

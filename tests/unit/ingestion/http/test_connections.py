@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion.http_connection import HttpConnection
+from ingestion.telemetry_request import TelemetryRequest
 from unit.ingestion.http.stand_in import running
 from unit.ingestion.http.test_requests import READING, until
 
@@ -91,6 +94,23 @@ def test_the_pieces_on_the_wire_change_nothing(cuts: list[int]) -> None:
             assert hub.intake.values == [b"1", b"2", b"3", b"4"]
 
     asyncio.run(run())
+
+
+async def test_a_connection_that_is_over_leaves_nothing_in_memory() -> None:
+    """Given that Python looks for cycles seldom in a process of ours, then there are none to look for."""
+    async with running() as hub:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                device = await hub.connect()
+                assert (await device.ask(READING)).status == 202
+                device.writer.close()
+                await device.writer.wait_closed()
+            await until(lambda: not [it for it in gc.get_objects() if isinstance(it, HttpConnection)])
+            assert not [it for it in gc.get_objects() if isinstance(it, TelemetryRequest)]
+        finally:
+            gc.enable()
 
 
 class TestExpect:
