@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ingestion import record
 from ingestion.api_keys import ApiKey
-from ingestion.http_record import Envelope, NotAllowed, build_envelope, build_http_record
+from ingestion.http_record import Envelope, NotAllowed, build_envelope, build_http_record, find_claimed_device
 from telemetry.headers import derive_id
+from telemetry.schema.v1 import find_device_problem
 
 MOMENT = datetime(2026, 2, 20, 22, 45, 1, 500_000, tzinfo=UTC)
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -34,9 +39,9 @@ def key(*devices: str) -> ApiKey:
 
 
 def test_a_message_by_itself() -> None:
-    record = build_http_record(envelope(), 0, READING)
-    assert (record.key, record.value) == ("DEV-01", READING)
-    assert record.headers == [
+    built = build_http_record(envelope(), 0, READING)
+    assert (built.key, built.value) == ("DEV-01", READING)
+    assert built.headers == [
         ("id", derive_id("DEV-01", READING).encode()),
         ("source", b"http"),
         ("received_at", b"2026-02-20T22:45:01.500000Z"),
@@ -46,26 +51,26 @@ def test_a_message_by_itself() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"{", b"[1]", b'"DEV-01"', b'{"device": 7}', b'{"device": ""}'])
 def test_who_can_not_be_told_has_no_key(value: bytes) -> None:
-    record = build_http_record(envelope(), 0, value)
-    assert (record.key, record.value) == (None, value)
-    assert dict(record.headers)["id"] == derive_id("", value).encode()
+    built = build_http_record(envelope(), 0, value)
+    assert (built.key, built.value) == (None, value)
+    assert dict(built.headers)["id"] == derive_id("", value).encode()
 
 
 def test_the_device_of_the_path_counts_and_the_claim_is_the_validators_matter() -> None:
-    record = build_http_record(envelope(device="DEV-07"), 0, READING)
-    assert record.key == "DEV-07"
-    assert dict(record.headers)["device"] == b"DEV-07"
-    assert dict(record.headers)["id"] == derive_id("DEV-07", READING).encode()
+    built = build_http_record(envelope(device="DEV-07"), 0, READING)
+    assert built.key == "DEV-07"
+    assert dict(built.headers)["device"] == b"DEV-07"
+    assert dict(built.headers)["id"] == derive_id("DEV-07", READING).encode()
 
 
 def test_a_key_of_one_device_names_it() -> None:
-    record = build_http_record(envelope(key=key("DEV-07")), 0, b"not even JSON")
-    assert (record.key, dict(record.headers)["device"]) == ("DEV-07", b"DEV-07")
+    built = build_http_record(envelope(key=key("DEV-07")), 0, b"not even JSON")
+    assert (built.key, dict(built.headers)["device"]) == ("DEV-07", b"DEV-07")
 
 
 def test_a_key_of_several_devices_vouches_for_the_claim() -> None:
-    record = build_http_record(envelope(key=key("DEV-01", "DEV-02")), 0, READING)
-    assert (record.key, dict(record.headers)["device"]) == ("DEV-01", b"DEV-01")
+    built = build_http_record(envelope(key=key("DEV-01", "DEV-02")), 0, READING)
+    assert (built.key, dict(built.headers)["device"]) == ("DEV-01", b"DEV-01")
 
 
 @pytest.mark.parametrize(("value", "advice"), [(b'{"device": "DEV-03"}', "'DEV-03'"), (b"{}", "names none")])
@@ -75,15 +80,15 @@ def test_a_key_of_several_devices_sends_for_no_other(value: bytes, advice: str) 
 
 
 def test_a_key_of_any_device_leaves_the_claim_to_the_validator() -> None:
-    record = build_http_record(envelope(key=key()), 0, READING)
-    assert record.key == "DEV-01"
-    assert "device" not in dict(record.headers)
+    built = build_http_record(envelope(key=key()), 0, READING)
+    assert built.key == "DEV-01"
+    assert "device" not in dict(built.headers)
 
 
 def test_an_idempotency_key_is_the_id_with_its_place_in_a_batch() -> None:
     def identity(index: int, *, is_batch: bool) -> bytes | None:
-        record = build_http_record(envelope(idempotency_key="abc", is_batch=is_batch), index, READING)
-        return dict(record.headers)["id"]
+        built = build_http_record(envelope(idempotency_key="abc", is_batch=is_batch), index, READING)
+        return dict(built.headers)["id"]
 
     assert identity(0, is_batch=False) == b"abc"
     assert [identity(index, is_batch=True) for index in (0, 41)] == [b"abc#0", b"abc#41"]
@@ -91,11 +96,43 @@ def test_an_idempotency_key_is_the_id_with_its_place_in_a_batch() -> None:
 
 @pytest.mark.parametrize(("sent", "passed"), [(TRACE, True), (b"00-x", False), (b"", False), (TRACE + b"\n", False)])
 def test_a_traceparent_passes_if_it_is_one(sent: bytes, *, passed: bool) -> None:
-    record = build_http_record(envelope(traceparent=sent), 0, READING)
-    assert dict(record.headers).get("traceparent") == (sent if passed else None)
+    built = build_http_record(envelope(traceparent=sent), 0, READING)
+    assert dict(built.headers).get("traceparent") == (sent if passed else None)
 
 
 def test_messages_of_one_request_do_not_share_their_headers() -> None:
     first, second = (build_http_record(envelope(), index, READING) for index in (0, 1))
     first.headers.append(("more", b""))
     assert "more" not in dict(second.headers)
+
+
+DEVICES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just("x" * 129) | st.lists(st.just("a"))
+MEMBERS = st.lists(st.tuples(st.sampled_from(["device", "devic", "a", "d\u00e9"]), DEVICES), max_size=4)
+
+
+@given(members=MEMBERS, ascii_only=st.booleans(), inner=MEMBERS)
+def test_the_claim_is_read_as_mqtts_is(members: list[tuple[str, Any]], inner: Any, *, ascii_only: bool) -> None:
+    """Given an object in which names may come twice and be nested, then both ways in find the same device."""
+
+    def write(value: object) -> str:
+        return json.dumps(value, ensure_ascii=ascii_only)
+
+    nested = "{" + ", ".join(f"{write(name)}: {write(value)}" for name, value in inner) + "}"
+    pairs = [f'"metrics": {nested}', *(f"{write(name)}: {write(value)}" for name, value in members)]
+    for order in (pairs, pairs[::-1]):
+        text = ("{" + ", ".join(order) + "}").encode()
+        assert find_claimed_device(text) == record.find_claimed_device(text)
+
+
+@given(value=st.binary(max_size=60))
+def test_no_bytes_crash_it(value: bytes) -> None:
+    found = find_claimed_device(value)
+    assert found is None or find_device_problem(found) is None
+
+
+def test_an_escaped_name_is_the_same_name() -> None:
+    assert find_claimed_device(b'{"\\u0064evice": "D"}') == "D"
+
+
+def test_nesting_without_end_is_no_claim() -> None:
+    assert find_claimed_device(b'{"a": ' + b"[" * 100_000) is None
