@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -17,7 +18,7 @@ from benchmarks.ingestion_http_load import Reading, apply_load
 from benchmarks.rows import Goal, Row, build_row, measure_in_turn
 from iothub.servers.ports import free_port
 
-NAME = "ingestion-http"
+NAME: Final = "ingestion-http"
 CONNECTIONS = 64
 BATCHES = (1, 100)
 _WARM_UP, _SECONDS = 3.0, 10.0
