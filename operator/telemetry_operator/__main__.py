@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from telemetry_operator.errors import ClusterError, SettingsError
+from telemetry_operator.kafka.settings import KafkaSettings, load_kafka_settings
 from telemetry_operator.logs import configure_logging
 from telemetry_operator.settings import Settings, load_settings
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
             return asyncio.run(_apply_crds(given.apply_crds))
         settings = load_settings(environment)
         configure_logging(settings.log_level, settings.log_format)
-        return asyncio.run(_operate(settings))
+        return asyncio.run(_operate(settings, load_kafka_settings(environment)))
     except SettingsError as error:
         # One sentence that names the variable: a traceback would bury it.
         log.error("settings can't work", problem=str(error), exit_code=EX_CONFIG)  # noqa: TRY400
@@ -61,18 +62,19 @@ async def _apply_crds(directory: Path) -> int:
     return EX_OK
 
 
-async def _operate(settings: Settings) -> int:
+async def _operate(settings: Settings, kafka: KafkaSettings) -> int:
     import kopf  # noqa: PLC0415
 
     from telemetry_operator import handlers  # noqa: F401, PLC0415  # registers them with kopf
     from telemetry_operator.cluster import Cluster  # noqa: PLC0415
     from telemetry_operator.controller import Controller  # noqa: PLC0415
+    from telemetry_operator.kafka.observer import Observer  # noqa: PLC0415
     from telemetry_operator.metrics import BUILD_INFO, read_version  # noqa: PLC0415
     from telemetry_operator.probes import Probes  # noqa: PLC0415
 
     BUILD_INFO.labels(version=read_version(), component="operator").set(1)
     async with await Cluster.connect() as cluster:
-        controller = Controller(settings, cluster)
+        controller = Controller(settings, cluster, observer=lambda on_news: Observer(kafka, on_news=on_news))
         probes = Probes(controller.liveness)
         port = await probes.start(settings.http_port)
         log.info("operator starts", version=read_version(), namespaces=settings.namespaces or "all", http_port=port)

@@ -28,6 +28,8 @@ from telemetry_operator.facts import (
     read_pod,
     read_scaled_object,
 )
+from telemetry_operator.groups import Groups, Observes
+from telemetry_operator.kafka.facts import Reading
 from telemetry_operator.liveness import Liveness
 from telemetry_operator.metrics import PASSES, QUEUE, RECONCILE_SECONDS, RECONCILES, count_conditions
 from telemetry_operator.naming import Key
@@ -39,11 +41,14 @@ from telemetry_operator.work import WorkQueue
 
 LIST_SECONDS = 60.0
 """Least time between two lists of everything."""
+TELL_SECONDS = 3.0
+"""How often it is looked whose numbers grow old."""
 WORKERS = 8
 """Reconciles at the same time: enough to hide the API server's answer times, few enough to spare it."""
 FIRST_LIST_WAITS = (1, 2, 5, 10)
 """Seconds between the tries to get the first lists; the last one repeats."""
 
+OnNews = Callable[[frozenset[Reading]], None]
 FactT = TypeVar("FactT", bound=Fact)
 
 log = structlog.get_logger(__name__)
@@ -52,15 +57,30 @@ log = structlog.get_logger(__name__)
 class Controller:
     """Holds the operator's parts together."""
 
-    def __init__(self, settings: Settings, cluster: ClusterApi, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: ClusterApi,
+        *,
+        observer: Callable[[OnNews], Observes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``observer`` makes what asks Kafka, given what is to be told of news; without it nobody does."""
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self.store = Store()
         self.liveness = Liveness(self.store, settings.resync_seconds, clock)
+        self._observer = observer(self._see_news) if observer is not None else None
+        self._groups = Groups(self._observer) if self._observer is not None else None
         self._reconciler = Reconciler(
-            cluster, self.store, build_worker_defaults(settings), now=lambda: datetime.now(UTC), clock=clock
+            cluster,
+            self.store,
+            build_worker_defaults(settings),
+            now=lambda: datetime.now(UTC),
+            clock=clock,
+            groups=self._groups,
         )
         self._queue = WorkQueue(self._work)
         QUEUE.set_function(lambda: len(self._queue))
@@ -85,7 +105,9 @@ class Controller:
 
     def start(self) -> None:
         """Start the queue's workers and the periodic pass."""
-        for coroutine in (self._queue.run(WORKERS), self._run_passes()):
+        if self._observer is not None:
+            self._observer.start()
+        for coroutine in (self._queue.run(WORKERS), self._run_passes(), self._run_tellings()):
             self._tasks.add(asyncio.get_running_loop().create_task(coroutine))
 
     async def stop(self) -> None:
@@ -93,6 +115,9 @@ class Controller:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._observer is not None:
+            observer, self._observer = self._observer, None
+            await observer.stop()
 
     def see_consumer(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Take in what the watch shows of a TelemetryConsumer."""
@@ -134,6 +159,18 @@ class Controller:
         elif outcome != "error":
             self._conditions[key] = outcome
         return outcome != "error"
+
+    def _see_news(self, readings: frozenset[Reading]) -> None:
+        if self._groups is not None:
+            for key in self._groups.find_keys(readings):
+                self._queue.add(key)
+
+    async def _run_tellings(self) -> None:
+        """Have statuses written whose numbers grow old."""
+        while self._groups is not None:
+            await asyncio.sleep(TELL_SECONDS)
+            for key in self._groups.find_due():
+                self._queue.add(key)
 
     async def _run_passes(self) -> None:
         while True:

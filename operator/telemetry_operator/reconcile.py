@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -19,6 +20,8 @@ from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS, 
 from telemetry_operator.autoscaler import Autoscaler
 from telemetry_operator.errors import ClusterError, Conflict, Invalid, Missing, Refused, SpecError, Unavailable
 from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment
+from telemetry_operator.group_status import build_numbers, is_worth_telling, judge_group
+from telemetry_operator.groups import Groups
 from telemetry_operator.naming import Key
 from telemetry_operator.objects.deployment import Manifest, WorkerDefaults, build_deployment, compute_hash
 from telemetry_operator.objects.event import build_event
@@ -73,12 +76,15 @@ class Reconciler:
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
+        groups: Groups | None = None,
     ) -> None:
+        """Without ``groups`` nobody asks Kafka, and the status says nothing of it."""
         self._cluster = cluster
         self._store = store
         self._defaults = defaults
         self._now = now
         self._clock = clock
+        self._groups = groups
         self._autoscaler = Autoscaler(cluster, store, defaults, clock=clock)
         self._instance = socket.gethostname()
         self._applied: dict[Key, _Applied] = {}
@@ -95,12 +101,15 @@ class Reconciler:
             self._applied.pop(key, None)
             self._handler_files.pop(key, None)
             self._autoscaler.forget(key)
+            self._note_group(key, None)
             return "gone"
         try:
             consumer = parse_consumer(fact.body)
         except SpecError as error:
+            self._note_group(key, None)
             deployment = self._store.deployments.get(key.namespace, naming.deployment_name(key))
             return await self._report(fact, None, _Workload(status.judge_spec_error(error), "", deployment))
+        self._note_group(key, consumer)
         try:
             workload = await self._bring_about(consumer)
             autoscaling = await self._autoscaler.bring_about(consumer)
@@ -110,6 +119,24 @@ class Reconciler:
             raise
         beside = (autoscaling,) if autoscaling is not None else ()
         return await self._report(fact, consumer, replace(workload, beside=beside))
+
+    def _note_group(self, key: Key, consumer: Consumer | None) -> None:
+        if self._groups is not None:
+            self._groups.note(key, consumer)
+
+    def _ask_about_group(self, fact: ConsumerFact, consumer: Consumer) -> tuple[dict[str, Any], tuple[Condition, ...]]:
+        """Return the numbers and conditions that come from Kafka; nothing of either where it is not asked."""
+        look = self._groups.look(fact.key) if self._groups is not None else None
+        if self._groups is None or look is None:
+            return {}, ()
+        conditions = judge_group(
+            consumer,
+            look,
+            rivals=self._groups.find_rivals(fact.key),
+            pods={pod.name for pod in self._store.pods_of(fact.key)},
+            previous=fact.status,
+        )
+        return build_numbers(fact.status, look), conditions
 
     def forget_config_map(self, namespace: str, name: str) -> list[Key]:
         """Have a handler's ConfigMap read anew that is known to have changed. Returns whose handler is in it."""
@@ -217,6 +244,8 @@ class Reconciler:
         """Write what of the status changed, with an Event where it is news. Returns the condition that is true."""
         key, verdict, now = fact.key, workload.verdict, self._now()
         generation = fact.body["metadata"]["generation"]
+        numbers, about_group = self._ask_about_group(fact, consumer) if consumer is not None else ({}, ())
+        beside = (*about_group, *workload.beside)
         wanted = status.build_status(
             fact.status,
             generation,
@@ -225,25 +254,33 @@ class Reconciler:
             consumer=consumer,
             image=workload.image,
             deployment=workload.deployment,
-            beside=workload.beside,
+            beside=beside,
         )
-        patch = status.compute_patch(fact.status, wanted)
-        if not patch:
+        patch = status.compute_patch(fact.status, wanted | numbers)
+        due = self._groups is not None and self._groups.is_due(key)
+        if not patch or not (due or is_worth_telling(fact.status, patch)):
             return verdict.outcome.value
         try:
             body = await self._cluster.patch_status(CONSUMERS, key.namespace, key.name, fact.uid, patch)
         except (Missing, Conflict):
             return "gone"  # deleted meanwhile; its successor, if there is one, has a reconcile of its own
         self._store.consumers.keep(read_consumer(body))
+        self._note_told(key)
         if status.find_transition(fact.status, verdict):
             log.info("condition changed", consumer=str(key), condition=verdict.outcome.value, reason=verdict.reason)
             harmless = verdict.outcome is Outcome.READY or verdict.reason == status.ROLLING_OUT
             await self._send_event(fact, verdict.reason, verdict.message, now, harmless=harmless)
-        for condition in status.find_changed(fact.status, workload.beside):
+        for condition in status.find_alarms(fact.status, beside):
             log.info("condition changed", consumer=str(key), condition=condition.type, reason=condition.reason)
-            harmless = condition.status == "True"
-            await self._send_event(fact, condition.reason, condition.message, now, harmless=harmless)
+            harmless = condition.status != condition.alarm
+            note = condition.message or f"{condition.type} is over"
+            await self._send_event(fact, condition.reason, note, now, harmless=harmless)
         return verdict.outcome.value
+
+    def _note_told(self, key: Key) -> None:
+        look = self._groups.look(key) if self._groups is not None else None
+        if self._groups is not None and look is not None and look.facts is not None:
+            self._groups.tell(key, look.facts.observed_at)
 
     async def _send_event(
         self, fact: ConsumerFact, reason: str, message: str, now: datetime, *, harmless: bool

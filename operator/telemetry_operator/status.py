@@ -70,6 +70,11 @@ class Condition:
     reason: str
     message: str
 
+    @property
+    def alarm(self) -> str:
+        """The status that a person should know of."""
+        return "False" if self.type == AUTOSCALING_READY else "True"
+
 
 def judge_spec_error(error: SpecError) -> Verdict:
     """Return the verdict on a spec that can't work; what runs is left as it is."""
@@ -217,16 +222,20 @@ def find_transition(previous: Mapping[str, Any], verdict: Verdict) -> bool:
     return True
 
 
-def find_changed(previous: Mapping[str, Any], beside: Sequence[Condition]) -> list[Condition]:
-    """Return those of ``beside`` that are news: another state, or another reason while false; none that is unknown."""
+def find_alarms(previous: Mapping[str, Any], beside: Sequence[Condition]) -> list[Condition]:
+    """Return those of ``beside`` that are news: what was well and is not, has another reason, or is well again."""
     before = {condition["type"]: condition for condition in previous.get("conditions", ())}
-    changed = []
+    news = []
     for condition in beside:
         was = before.get(condition.type, {})
-        same_reason = condition.status == "True" or was.get("reason") == condition.reason
-        if condition.status != "Unknown" and (was.get("status") != condition.status or not same_reason):
-            changed.append(condition)
-    return changed
+        was_alarm = was.get("status") == condition.alarm
+        if condition.status == condition.alarm:
+            is_news = not was_alarm or was.get("reason") != condition.reason
+        else:
+            is_news = was_alarm and condition.status != "Unknown"
+        if is_news:
+            news.append(condition)
+    return news
 
 
 def format_time(moment: datetime) -> str:

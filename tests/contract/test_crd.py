@@ -88,6 +88,8 @@ def test_scale_and_columns() -> None:
         "Group",
         "Desired",
         "Ready",
+        "Lag",
+        "Dead",
         "Status",
         "Age",
     ]

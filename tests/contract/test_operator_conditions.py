@@ -25,7 +25,7 @@ def test_an_image_that_cant_be_had_is_reported(operator: Operator, kubectl: Kube
     assert find_condition(kubectl, name, "Stalled")["status"] == "False"
     table = kubectl.run("get", "tc", name, "-o", "wide").splitlines()
     assert re.split(r"\s{2,}", table[0].strip()) == [
-        "NAME", "TOPICS", "GROUP", "DESIRED", "READY", "STATUS", "AGE", "REASON", "IMAGE",
+        "NAME", "TOPICS", "GROUP", "DESIRED", "READY", "LAG", "DEAD", "STATUS", "AGE", "REASON", "IMAGE",
     ]  # fmt: skip
     for cell in (f"{kubectl.namespace}.{name}", "ErrImageNeverPull", "iot-hub/worker:there-is-none"):
         assert cell in table[1]

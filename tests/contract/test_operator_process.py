@@ -135,6 +135,11 @@ def test_a_steady_consumer_costs_next_to_nothing(
     names = [apply(f"steady-{number}", {"replicas": 0}) for number in range(10)]
     for name in names:
         wait_for_reason(kubectl, name, "ScaledToZero")
+    # No Kafka is there, which is told once.
+    wait_until(
+        lambda: {find_condition(kubectl, name, "Degraded").get("reason") for name in names} == {"KafkaUnavailable"},
+        what="all of them to say that Kafka is away",
+    )
     versions = {name: (kubectl.get("telemetryconsumer", name) or {})["metadata"]["resourceVersion"] for name in names}
     # Others that are not settled may still be on their way out; a look at 12 s holds six passes.
     before, started = operator.count_calls(), time.monotonic()

@@ -73,9 +73,18 @@ def test_it_tells_where_everything_is_and_what_it_can_not(hub: HubProcess) -> No
 
 def test_get_prints_the_columns_of_kubectl(hub: HubProcess) -> None:
     lines = hub.iothub("get").stdout.splitlines()
-    assert lines[0].split() == ["NAME", "TOPICS", "GROUP", "DESIRED", "READY", "STATUS", "AGE"]
+    assert lines[0].split() == ["NAME", "TOPICS", "GROUP", "DESIRED", "READY", "LAG", "DEAD", "STATUS", "AGE"]
     (validator,) = (line.split() for line in lines if line.startswith("telemetry-validator"))
-    assert validator[:-1] == ["telemetry-validator", '["telemetry.raw"]', "iot-hub-validator", "1", "1", "Running"]
+    assert validator[:-1] == [
+        "telemetry-validator",
+        '["telemetry.raw"]',
+        "iot-hub-validator",
+        "1",
+        "1",
+        "<none>",
+        "<none>",
+        "Running",
+    ]
     assert any(line.startswith("kafka") and "running" in line for line in lines)
     assert "1 of 1 worker is ready" in hub.iothub("get", "-o", "wide").stdout
     alone = json.loads(hub.iothub("get", "mqtt", "-o", "json").stdout)

@@ -94,7 +94,6 @@ async def test_it_is_made_and_once_keda_has_taken_it_up_costs_no_call(bench: Ben
     assert bench.condition == ("True", "Scaling")
     for _ in range(3):
         assert await bench.reconcile() == []
-    assert bench.events.count("Scaling") == 1
 
 
 async def test_without_keda_the_replicas_go_on_and_it_is_looked_for_once_a_minute(bench: Bench) -> None:

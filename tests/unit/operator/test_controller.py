@@ -12,8 +12,10 @@ from telemetry_operator import controller as module
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS
 from telemetry_operator.controller import Controller
 from telemetry_operator.errors import Missing, Unavailable
+from telemetry_operator.kafka.facts import Look
 from telemetry_operator.settings import load_settings
 from unit.operator.fake_cluster import FakeCluster
+from unit.operator.kafka_samples import FixedObserver, facts_of
 from unit.operator.samples import KEY, consumer_body
 
 SETTINGS = load_settings(
@@ -166,3 +168,27 @@ async def test_a_config_map_that_is_told_to_have_changed_is_read_at_once(
     write("second")
     controller.see_config_map(KEY.namespace, "code")
     await until(lambda: template() != before)
+
+
+async def test_what_asks_kafka_starts_and_ends_with_it_and_its_news_are_reconciled(cluster: FakeCluster) -> None:
+    """Given a TelemetryConsumer that is settled, when Kafka has news of its group, then its status has them at once."""
+    observer = FixedObserver()
+    told: list[module.OnNews] = []
+
+    def make(on_news: module.OnNews) -> FixedObserver:
+        told.append(on_news)
+        return observer
+
+    controller = Controller(SETTINGS, cluster, observer=make)
+    cluster.put(CONSUMERS, consumer_body({"replicas": 0}))
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: observer.watched)
+    (reading,) = observer.watched
+    observer.looks[reading] = Look(facts=facts_of(reading, lag=7), trouble=None)
+    (on_news,) = told
+    on_news(frozenset({reading}))
+    await until(lambda: cluster.status_of(*KEY).get("lag") == 7)
+    assert observer.runs
+    await controller.stop()
+    assert not observer.runs

@@ -29,6 +29,37 @@ def judge(
     return status.judge_workload(consumer(spec), deployment or deployment_fact(), "now", lambda: pods)
 
 
+GROWS = status.Condition("Degraded", "True", "LagGrowing", "m")
+CALM = status.Condition("Degraded", "False", "Healthy", "")
+UNKNOWN = status.Condition("Degraded", "Unknown", "KafkaUnavailable", "m")
+NO_KEDA = status.Condition("AutoscalingReady", "False", "KedaMissing", "m")
+SCALES = status.Condition("AutoscalingReady", "True", "Scaling", "m")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "news"),
+    [
+        (None, GROWS, True),
+        (None, CALM, False),
+        (CALM, GROWS, True),
+        (GROWS, GROWS, False),
+        (GROWS, status.Condition("Degraded", "True", "DeadLetters", "m"), True),
+        (GROWS, CALM, True),
+        (GROWS, UNKNOWN, False),
+        (UNKNOWN, CALM, False),
+        (None, NO_KEDA, True),
+        (NO_KEDA, NO_KEDA, False),
+        (NO_KEDA, SCALES, True),
+        (None, SCALES, False),
+    ],
+)
+def test_events_are_for_what_a_person_should_know(
+    before: status.Condition | None, after: status.Condition, news: bool
+) -> None:
+    told = [{"type": before.type, "status": before.status, "reason": before.reason}] if before is not None else []
+    assert status.find_alarms({"conditions": told}, [after]) == ([after] if news else [])
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [

@@ -15,6 +15,8 @@ BODY: dict[str, Any] = {
     "status": {
         "groupId": "plant.alarm",
         "readyReplicas": 0,
+        "lag": 12,
+        "deadLettered": {"count": 3},
         "image": "this-machine",
         "conditions": [
             {"type": "Stalled", "status": "False", "reason": "NotStalled", "message": ""},
@@ -27,8 +29,9 @@ NOW = datetime(2026, 2, 20, 22, 50, 10, tzinfo=UTC)
 
 def test_as_kubectl_prints_them() -> None:
     headers, rows = build_consumer_table(load_columns(), [BODY], wide=False, now=NOW)
-    assert headers == ["name", "Topics", "Group", "Desired", "Ready", "Status", "Age"]
-    assert rows == [["alarm", '["telemetry.raw","telemetry.clean"]', "plant.alarm", "2", "0", "RollingOut", "5m10s"]]
+    assert headers == ["name", "Topics", "Group", "Desired", "Ready", "Lag", "Dead", "Status", "Age"]
+    topics = '["telemetry.raw","telemetry.clean"]'
+    assert rows == [["alarm", topics, "plant.alarm", "2", "0", "12", "3", "RollingOut", "5m10s"]]
 
 
 def test_wide_adds_the_sentence_and_the_image() -> None:
@@ -40,7 +43,7 @@ def test_wide_adds_the_sentence_and_the_image() -> None:
 def test_what_is_not_there_yet() -> None:
     fresh = {"metadata": BODY["metadata"], "spec": {"topics": ["t"], "replicas": 1}}
     _, rows = build_consumer_table(load_columns(), [fresh], wide=False, now=NOW)
-    assert rows == [["alarm", '["t"]', "", "1", "<none>", "", "5m10s"]]
+    assert rows == [["alarm", '["t"]', "", "1", "<none>", "<none>", "<none>", "", "5m10s"]]
 
 
 def test_a_path_that_is_not_understood_is_an_error() -> None:

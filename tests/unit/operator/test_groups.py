@@ -1,0 +1,82 @@
+"""Which groups are looked at, and when their numbers are told anew."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from telemetry_operator.groups import Groups, build_reading
+from telemetry_operator.kafka.facts import Look, Reading
+from telemetry_operator.naming import Key
+from unit.operator.kafka_samples import AT, FixedObserver, facts_of
+from unit.operator.samples import KEY, consumer
+
+OTHER = Key("plant", "other")
+ANOTHER_KAFKA = {"kafka": {"bootstrapServers": "other:9092"}}
+
+
+@pytest.fixture
+def observer() -> FixedObserver:
+    return FixedObserver()
+
+
+@pytest.fixture
+def groups(observer: FixedObserver) -> Groups:
+    return Groups(observer)
+
+
+def test_a_reading_is_what_the_spec_says() -> None:
+    reading = build_reading(consumer({"topics": ["a", "b"], "groupId": "g", "deadLetter": {"topic": "bin"}}))
+    assert reading == Reading(group="g", topics=frozenset({"a", "b"}), dead_letter_topic="bin")
+    assert reading.start_from == "earliest"
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [("latest", "latest"), ("2026-02-20T22:45:00Z", datetime(2026, 2, 20, 22, 45, tzinfo=UTC))],
+)
+def test_where_it_begins_is_read(start: str, expected: object) -> None:
+    reading = build_reading(consumer({"startFrom": start}))
+    assert reading is not None
+    assert reading.start_from == expected
+
+
+def test_another_kafka_is_not_asked(groups: Groups, observer: FixedObserver) -> None:
+    assert build_reading(consumer(ANOTHER_KAFKA)) is None
+    assert build_reading(consumer({"kafka": {"properties": {"a": "b"}}})) is not None
+    groups.note(KEY, consumer())
+    groups.note(KEY, consumer(ANOTHER_KAFKA))
+    assert observer.watched == []
+    assert groups.look(KEY) is None
+
+
+def test_one_that_is_gone_is_looked_at_no_longer(groups: Groups, observer: FixedObserver) -> None:
+    groups.note(KEY, consumer())
+    assert [reading.group for reading in observer.watched] == ["plant.raw-logger"]
+    groups.note(KEY, None)
+    groups.note(KEY, None)
+    assert observer.watched == []
+
+
+def test_rivals_share_a_group_and_read_other_topics(groups: Groups) -> None:
+    groups.note(KEY, consumer({"groupId": "g"}))
+    groups.note(OTHER, consumer({"groupId": "g", "topics": ["other"]}, name="other"))
+    assert groups.find_rivals(KEY) == (OTHER,)
+    groups.note(OTHER, consumer({"groupId": "g"}, name="other"))
+    assert groups.find_rivals(KEY) == ()
+
+
+def test_numbers_are_due_once_they_are_newer_by_enough(groups: Groups, observer: FixedObserver) -> None:
+    groups.note(KEY, consumer())
+    (reading,) = observer.watched
+    assert groups.find_due() == []
+    observer.looks[reading] = Look(facts=facts_of(reading), trouble=None)
+    assert groups.find_due() == [KEY]
+    groups.tell(KEY, AT)
+    assert groups.find_due() == []
+    observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT + timedelta(seconds=25)), trouble=None)
+    assert groups.find_due() == []
+    observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT + timedelta(seconds=50)), trouble=None)
+    assert groups.find_due() == [KEY]
+    assert groups.find_keys({reading}) == [KEY]
