@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -114,19 +115,20 @@ class Observer:
 
     async def reset_offsets(self, reading: Reading, target: Target, token: str) -> Reset:
         """Move the group of ``reading``, as `offsets.reset_offsets` says, and look at it again at once."""
-        loop = asyncio.get_running_loop()
-        topics = sorted(reading.topics)
+        group, topics = reading.group, sorted(reading.topics)
         try:
-            return await loop.run_in_executor(
-                self._executor, reset_offsets, self._kafka, reading.group, topics, target, token
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, self._reset_there, group, topics, target, token
             )
         finally:
-            self._survey_soon(reading.group)
+            self._due |= {each: self._clock() for each in self._due if each.group == group}
+            self._wake.set()
 
-    def _survey_soon(self, group: str) -> None:
-        self._executor.submit(self._survey.forget_slopes, group)
-        self._due |= {reading: self._clock() for reading in self._due if reading.group == group}
-        self._wake.set()
+    def _reset_there(self, group: str, topics: list[str], target: Target, token: str) -> Reset:
+        try:
+            return reset_offsets(self._kafka, group, topics, target, token)
+        finally:
+            self._survey.forget_slopes(group)
 
     async def _run(self) -> None:
         while True:
@@ -137,10 +139,10 @@ class Observer:
                 await self._run_pass([reading for reading, at in self._due.items() if at <= now + self._interval / 2])
                 continue
             pause = min(self._due.values()) - now if self._due else None
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
     async def _run_pass(self, readings: list[Reading]) -> None:
         began = self._clock()

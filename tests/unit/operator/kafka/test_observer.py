@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,15 @@ def test_what_was_not_asked_yet_is_said_to_be() -> None:
     assert look.facts is None
     assert look.trouble is not None
     assert look.trouble.reason == NOT_ASKED_YET
+
+
+async def test_a_stop_that_comes_together_with_something_to_watch_is_a_stop() -> None:
+    observer = Observer(load_kafka_settings(NOBODY))
+    observer.start()
+    await asyncio.sleep(0)  # it waits for something to watch now
+    observer.watch([])
+    async with asyncio.timeout(10):
+        await observer.stop()
 
 
 def test_a_property_that_librdkafka_does_not_know_is_a_wrong_setting() -> None:

@@ -1,0 +1,232 @@
+"""The operator's look into a Kafka that is away, frozen or slow; and what a hundred groups cost."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from integration.operator_kafka import Looking, commit, committed_of, member, read, send_letters, settings_of
+from support.kafka_broker import KafkaBroker
+from support.plugin import KafkaFactory
+from telemetry_operator.kafka import observer as observing
+from telemetry_operator.kafka.errors import GROUP_HAS_MEMBERS, UNAVAILABLE, KafkaAway, OffsetsRefused
+from telemetry_operator.kafka.facts import KafkaFacts, Look, Reading
+from telemetry_operator.kafka.observer import Observer
+from telemetry_operator.kafka.settings import load_kafka_settings
+
+Unique = Callable[[str], str]
+
+GROUPS = 100
+
+
+class Loop:
+    """How long the event loop was held up at most."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.01)
+            self.worst = max(self.worst, time.perf_counter() - began - 0.01)
+
+
+@asynccontextmanager
+async def observing_of(kafka: KafkaBroker, **settings: Any) -> AsyncIterator[Observer]:
+    observer = Observer(settings_of(kafka), **({"interval": 1.0, "patience": 3.0} | settings))
+    observer.start()
+    try:
+        yield observer
+    finally:
+        began = time.monotonic()
+        await observer.stop()
+        assert time.monotonic() - began < 15, "an operator that ends does not wait for Kafka"
+
+
+async def wait_for(observer: Observer, reading: Reading, condition: Callable[[Look], object], what: str) -> Look:
+    deadline = time.monotonic() + 60
+    while not condition(look := observer.look(reading)):
+        assert time.monotonic() < deadline, f"waited for {what}; last look: {look}"
+        await asyncio.sleep(0.05)
+    return look
+
+
+def has_facts(look: Look) -> bool:
+    return look.facts is not None and look.trouble is None
+
+
+def is_unavailable(look: Look) -> bool:
+    return look.trouble is not None and look.trouble.reason == UNAVAILABLE
+
+
+async def test_facts_come_by_themselves_and_change_is_news(kafka: KafkaBroker, topic: str, unique: Unique) -> None:
+    news: list[frozenset[Reading]] = []
+    reading = read(unique("group"), topic, start_from="latest")
+    async with observing_of(kafka, on_news=news.append) as observer:
+        observer.watch([reading])
+        # The look that first saw it committed where it begins, and the next one sees the group that came of that.
+        look = await wait_for(
+            observer, reading, lambda look: look.facts and look.facts.group.state == "Empty", "the facts"
+        )
+        assert look.facts is not None
+        assert (look.facts.lag, look.trouble) == (0, None)
+        assert news[-1] == {reading}
+        seen = len(news)
+        first = look.facts
+        await wait_for(observer, reading, lambda look: look.facts is not first, "another look")
+        assert len(news) == seen, "nothing but time has passed"
+        observer.watch([])
+        assert observer.look(reading).facts is None
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+async def test_a_kafka_that_goes_and_comes_back(
+    kafka_factory: KafkaFactory, unique: Unique, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given facts, When Kafka goes, Then they stand for a minute, with the trouble beside them, and no longer."""
+    monkeypatch.setattr(observing, "RETRY_SECONDS", 0.5)
+    kafka = kafka_factory()
+    (topic,) = kafka.create_topics([unique("raw")], partitions=3)
+    readings = [read(f"group-{number}", topic, start_from="latest") for number in range(20)]
+    reading, ahead = readings[0], 0.0
+    async with observing_of(kafka, clock=lambda: time.monotonic() + ahead) as observer:
+        observer.watch(readings)
+        for each in readings:
+            await wait_for(observer, each, lambda look: has_facts(look) and look.facts.uncommitted == 0, "the facts")  # type: ignore[union-attr]
+        loop = Loop()
+        watching = asyncio.create_task(loop.watch())
+        if fault == "killed":
+            kafka.kill()
+        else:
+            kafka.pause()
+        look = await wait_for(observer, reading, is_unavailable, "the trouble")
+        assert look.facts is not None, "still the last ones"
+        assert look.trouble is not None
+        assert kafka.bootstrap_servers in look.trouble.message
+        began = time.perf_counter()
+        for each in readings:
+            observer.look(each)
+        assert time.perf_counter() - began < 1, "a look never waits"
+        with pytest.raises(KafkaAway):
+            await observer.reset_offsets(reading, "earliest", "r1")
+        ahead = observing.FRESH_SECONDS
+        look = observer.look(reading)
+        assert look.facts is None, "too old to be told"
+        assert look.trouble is not None
+        since = look.trouble.since
+        # It goes on asking, and says since when it has had no answer.
+        first = look.trouble
+        look = await wait_for(observer, reading, lambda look: look.trouble is not first, "another try")
+        assert look.trouble is not None
+        assert look.trouble.since == since
+        if fault == "killed":
+            await asyncio.to_thread(kafka.start)
+        else:
+            kafka.resume()
+        for each in readings:
+            await wait_for(observer, each, has_facts, "Kafka to be back")
+        watching.cancel()
+        sys.stdout.write(f"\n{fault}: the event loop was held up for {loop.worst * 1000:.0f} ms at most\n")
+
+
+async def test_a_kafka_that_is_frozen_in_the_middle_of_a_pass(kafka_factory: KafkaFactory, unique: Unique) -> None:
+    """This, done to a client with timeouts of its own, ends the process: the operations are given up, and late answers
+    come to nobody."""
+    kafka = kafka_factory()
+    (topic,) = kafka.create_topics([unique("raw")], partitions=3)
+    readings = [read(f"group-{number}", topic, start_from="latest") for number in range(50)]
+    looking = Looking(kafka, patience=2.0)
+    looking.wait_for_coordinator("group-0")
+    looking.survey.run(readings)
+    read_topics = looking.kafka.read_topics
+
+    def read_and_freeze() -> dict[str, tuple[int, ...]]:
+        known = read_topics()
+        kafka.pause()
+        return known
+
+    for _ in range(3):
+        looking.kafka.read_topics = read_and_freeze  # type: ignore[method-assign]
+        with pytest.raises(KafkaAway, match="gives no answer"):
+            await asyncio.to_thread(looking.survey.run, readings)
+        looking.kafka.read_topics = read_topics  # type: ignore[method-assign]
+        kafka.resume()
+        deadline = time.monotonic() + 60
+        while True:
+            assert time.monotonic() < deadline, "not back"
+            try:
+                answers = await asyncio.to_thread(looking.survey.run, readings)
+            except KafkaAway:
+                continue
+            if all(isinstance(answer, KafkaFacts) for answer in answers.values()):
+                break
+
+
+async def test_nobody_listens_at_the_address() -> None:
+    reading = read("group", "raw")
+    observer = Observer(load_kafka_settings({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}), patience=2.0)
+    observer.start()
+    observer.watch([reading])
+    try:
+        look = await wait_for(observer, reading, is_unavailable, "the trouble")
+        assert look.facts is None
+        assert look.trouble is not None
+        assert look.trouble.message == "Kafka at 127.0.0.1:1 gives no answer: Connection refused"
+    finally:
+        await observer.stop()
+
+
+async def test_a_reset_through_the_observer(kafka: KafkaBroker, topic: str, unique: Unique) -> None:
+    group = unique("group")
+    commit(kafka, group, {(topic, 0): 0, (topic, 1): 0, (topic, 2): 0})
+    reading = read(group, topic)
+    async with observing_of(kafka) as observer:
+        observer.watch([reading])
+        await wait_for(observer, reading, has_facts, "the facts")
+        assert (await observer.reset_offsets(reading, "latest", "r1")).moved == 0
+        with member(kafka, group, topic):
+            with pytest.raises(OffsetsRefused) as raised:
+                await observer.reset_offsets(reading, "earliest", "r2")
+            assert raised.value.reason == GROUP_HAS_MEMBERS
+            await wait_for(observer, reading, lambda look: look.facts and look.facts.group.members, "its member")
+
+
+async def test_what_a_hundred_groups_cost(kafka: KafkaBroker, topic: str, dlq: str, unique: Unique) -> None:
+    """Prints time and CPU of a pass; the second half of the groups reads two topics, and costs no more for that."""
+    (other,) = kafka.create_topics([unique("other")], partitions=6)
+    looking = Looking(kafka)
+    looking.wait_for_coordinator(unique("group"))
+    readings = [
+        read(
+            f"{unique('group')}-{number}",
+            topic,
+            *([other] if number % 2 else []),
+            dead_letter_topic=dlq,
+            start_from="latest",
+        )
+        for number in range(GROUPS)
+    ]
+    for group in ("0", "1"):
+        send_letters(kafka, dlq, f"{unique('group')}-{group}", 10)
+    names = ("first, with starting offsets", "second", "third", "fourth")
+    loop = Loop()
+    watching = asyncio.create_task(loop.watch())
+    for name in names:
+        wall, cpu = time.perf_counter(), time.process_time()
+        answers = await asyncio.to_thread(looking.survey.run, readings)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        sys.stdout.write(f"\n{GROUPS} groups, {name} pass: {wall * 1000:.0f} ms, {cpu * 1000:.0f} ms of CPU")
+        assert all(isinstance(answer, KafkaFacts) for answer in answers.values()), answers
+    watching.cancel()
+    sys.stdout.write(f"\nthe event loop was held up for {loop.worst * 1000:.0f} ms at most\n")
+    facts = [answer for answer in answers.values() if isinstance(answer, KafkaFacts)]
+    assert {one.uncommitted for one in facts} == {0}
+    assert sum(one.dead_letters.count for one in facts if one.dead_letters) == 20
+    assert len(committed_of(kafka, readings[1].group)) == 9
