@@ -164,6 +164,11 @@ def test_the_same_reset_is_done_once_and_another_one_anew(kafka: KafkaBroker, fi
     assert committed_of(kafka, group) == {(filled, 0): 2, (filled, 1): 0, (filled, 2): 0}
 
 
+def test_a_reset_without_a_name_is_none(kafka: KafkaBroker, filled: str, unique: Unique) -> None:
+    with pytest.raises(ValueError, match="needs a name"):
+        reset_offsets(Looking(kafka).kafka, unique("group"), [filled], "earliest", "")
+
+
 def test_a_worker_takes_over_what_was_reset(
     kafka: KafkaBroker, filled: str, unique: Unique, run_consumer: Callable[..., Any]
 ) -> None:

@@ -151,16 +151,17 @@ class Kafka:
         found: dict[str, dict[Place, Committed] | KafkaProblem] = {}
         for group, request in requests.items():
             answer = self._get(request)
-            if not isinstance(answer, KafkaError):
+            places = [] if isinstance(answer, KafkaError) else answer.topic_partitions or ()
+            # A partition that can't tell may have an offset all the same: not to be taken for one without.
+            errors = [answer] if isinstance(answer, KafkaError) else [place.error for place in places if place.error]
+            if errors and errors[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                found[group] = explain(errors[0], self.address, f"the offsets of group {group}")
+            else:
                 found[group] = {
                     (place.topic, place.partition): Committed(place.offset, place.metadata or "")
-                    for place in answer.topic_partitions or ()
-                    if place.error is None and place.offset >= 0
+                    for place in places
+                    if place.offset >= 0
                 }
-            elif answer.code() == KafkaError.GROUP_ID_NOT_FOUND:
-                found[group] = {}
-            else:
-                found[group] = explain(answer, self.address, f"the offsets of group {group}")
         return found
 
     def read_spans(self, places: Collection[Place]) -> dict[Place, Span]:

@@ -34,6 +34,8 @@ _AT_WORK = frozenset(
 )
 """How Kafka says that offsets can't be set from outside, since the group has members."""
 
+_TOKEN_CHARACTERS = 200
+
 log = structlog.get_logger(__name__)
 
 
@@ -85,7 +87,11 @@ def commit_starts(
         # 2. As the workers' own preflight has it: a group that has begun takes a new partition from its start.
         begun = any(place in known for place in start.places)
         missing = [place for place in start.places if place not in known and place in spans]
-        offsets = _find_offsets(kafka, "earliest" if begun else start.start_from, missing, spans, {})
+        try:
+            offsets = _find_offsets(kafka, "earliest" if begun else start.start_from, missing, spans, {})
+        except KafkaProblem as problem:
+            log.warning("starting offsets not found, tried again later", group=start.group, problem=str(problem))
+            continue
         wanted.setdefault(start.group, {}).update({place: Committed(offset, "") for place, offset in offsets.items()})
     # 3. Only an empty group takes them.
     done: dict[str, dict[Place, Committed]] = {}
@@ -107,11 +113,14 @@ def commit_starts(
 def reset_offsets(kafka: Kafka, group: str, topics: Collection[str], target: Target, token: str) -> Reset:
     """Move ``group`` to ``target`` in every partition of ``topics``, in which it must have no member.
 
-    ``token`` names this reset: it stands beside the offsets until a worker commits its own, so that the same reset,
-    asked for again since nobody knows whether it was done (KafkaAway), is done once. That matters for a shift.
+    ``token``, 1 to 200 characters, names this reset: it stands beside the offsets until a worker commits its own, so
+    that the same reset, asked for again since nobody knows whether it was done (KafkaAway), is done once. That matters
+    for a shift.
 
     Raises OffsetsRefused, where nothing was changed, KafkaAway, where that is unknown, or another KafkaProblem.
     """
+    if not 0 < len(token) <= _TOKEN_CHARACTERS:
+        raise ValueError(f"a reset needs a name of 1 to {_TOKEN_CHARACTERS} characters")
     # 1. What is there to read, and who reads it?
     known_topics = kafka.read_topics()
     missing = sorted(topic for topic in topics if topic not in known_topics)
