@@ -18,6 +18,8 @@ WINDOW_SECONDS = 300.0
 WINDOW_POINTS = 12
 """How many are kept: 66 pairs to compare, whatever the interval of the observations."""
 _LEAST_POINTS = 3
+_LEAST_SECONDS = 30.0
+"""What is observed within less is as much the workers' rhythm of commits as the lag's own."""
 LONGEST_SECONDS = 30 * 86_400
 """A lag that would take longer stands, as far as a person is concerned."""
 
@@ -36,8 +38,9 @@ def add_point(points: Sequence[LagPoint], point: LagPoint) -> tuple[LagPoint, ..
 
 
 def compute_slope(points: Sequence[LagPoint]) -> float | None:
-    """Return by how many messages a second the lag grows; None with fewer than three moments."""
-    if len({point.at for point in points}) < _LEAST_POINTS:
+    """Return by how many messages a second the lag grows; None with less than three moments in half a minute."""
+    moments = {point.at for point in points}
+    if len(moments) < _LEAST_POINTS or max(moments) - min(moments) < _LEAST_SECONDS:
         return None
     slopes = [
         (later.lag - earlier.lag) / (later.at - earlier.at)

@@ -75,6 +75,7 @@ class Observer:
         """The readings that are wanted, and when to look next."""
         self._seen: dict[Reading, _Seen] = {}
         self._troubles: dict[Reading, Trouble] = {}
+        self._away_for: str | None = None
         self._wake = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="kafka")
         self._task: asyncio.Task[None] | None = None
@@ -148,22 +149,34 @@ class Observer:
         began = self._clock()
         try:
             answers: Answers = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._survey_them, readings, list(self._due)
+                self._executor, self._survey_them, readings, frozenset(self._due)
             )
         except KafkaProblem as problem:
             answers = dict.fromkeys(readings, problem)
-            log.warning("Kafka not asked", reason=problem.reason, problem=str(problem))
+            self._note_away(problem)
         except Exception as error:
             # A bug must not end the looking for good.
             log.exception("a pass over Kafka failed unexpectedly")
             failure = KafkaProblem(CLIENT_FAILED, f"the operator failed to ask Kafka: {type(error).__name__}: {error}")
             answers = dict.fromkeys(readings, failure)
-        failed = bool(answers) and all(isinstance(answer, KafkaProblem) for answer in answers.values())
+        else:
+            self._note_away(None)
+        failed = all(isinstance(answer, KafkaProblem) for answer in answers.values())
         PASSES.labels(outcome="failed" if failed else "done").inc()
         PASS_SECONDS.observe(self._clock() - began)
         self._take(answers, began)
 
-    def _survey_them(self, readings: Collection[Reading], wanted: Collection[Reading]) -> Answers:
+    def _note_away(self, problem: KafkaProblem | None) -> None:
+        """Log when Kafka goes, for another reason too, and when it is back; not each time that it is still away."""
+        reason = None if problem is None else problem.reason
+        if reason != self._away_for:
+            self._away_for = reason
+            if problem is None:
+                log.info("Kafka answers again")
+            else:
+                log.warning("Kafka can't be asked", reason=reason, problem=str(problem))
+
+    def _survey_them(self, readings: Collection[Reading], wanted: frozenset[Reading]) -> Answers:
         self._survey.keep_only(wanted)
         return self._survey.run(readings)
 
@@ -177,8 +190,13 @@ class Observer:
             self._due[reading] = max(began + pause, self._clock() + _LEAST_PAUSE)
             if is_news(before, self._peek(reading)):
                 news.add(reading)
-        if news:
+        if not news:
+            return
+        try:
             self._on_news(frozenset(news))
+        except Exception:
+            # Whoever is told must not end the looking.
+            log.exception("telling of news from Kafka failed unexpectedly")
 
     def _note(self, reading: Reading, answer: KafkaFacts | KafkaProblem, began: float) -> float:
         """Keep an answer. Returns the seconds until the next look."""

@@ -49,7 +49,7 @@ class Survey:
         self._points: dict[Reading, tuple[LagPoint, ...]] = {}
         self._groups: dict[str, GroupView] = {}
 
-    def keep_only(self, readings: Collection[Reading]) -> None:
+    def keep_only(self, readings: frozenset[Reading]) -> None:
         """Forget what is remembered of any other."""
         groups = {reading.group for reading in readings}
         self._points = {reading: points for reading, points in self._points.items() if reading in readings}

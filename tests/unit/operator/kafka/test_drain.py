@@ -48,7 +48,7 @@ def test_any_slope_gives_a_time_that_is_right_or_none(lag: int | None, slope: fl
         assert seconds * -slope >= lag * (1 - 1e-9)
 
 
-@given(st.lists(LAGS, min_size=3, max_size=WINDOW_POINTS), st.floats(1, 1e4), st.floats(0, 1e6), st.integers(0, 2**40))
+@given(st.lists(LAGS, min_size=3, max_size=WINDOW_POINTS), st.floats(16, 1e4), st.floats(0, 1e6), st.integers(0, 2**40))
 def test_the_slope_knows_neither_when_it_began_nor_a_lag_that_is_always_there(
     lags: list[int], step: float, begin: float, more: int
 ) -> None:
@@ -81,8 +81,10 @@ def test_two_looks_are_too_few(lags: tuple[int, ...]) -> None:
     assert compute_slope(line(*lags)) is None
 
 
-def test_three_looks_in_one_moment_tell_nothing() -> None:
+def test_looks_in_one_moment_or_within_a_few_seconds_tell_nothing() -> None:
     assert compute_slope([LagPoint(1, 5), LagPoint(1, 4), LagPoint(1, 3)]) is None
+    assert compute_slope(line(500, 400, 300, 200, step=5)) is None
+    assert compute_slope(line(500, 400, 300, 200, step=10)) == -10
 
 
 @pytest.mark.parametrize("lags", [(1, 2, 3), (7, 7, 7)])
