@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from support.plugin import KafkaFactory
 
 FLOOD = 256 * 1024 * 1024
-MEMORY_MIB = 384
-"""What the chart lets an ingester have: beyond it the kernel would end it."""
+MEMORY_MIB = 256
+"""What an ingester may take. The chart lets it have 384: beyond that the kernel would end it."""
 
 
 @pytest.mark.parametrize("way", ["stop", "kill", "pause"])
@@ -109,14 +109,17 @@ def test_kafkas_disk_is_full(tmp_path: Path, broker: Mosquitto, make_run: MakeRu
 def test_a_window_of_large_messages_while_kafka_is_frozen(
     kafka_factory: KafkaFactory, broker: Mosquitto, make_run: MakeRun
 ) -> None:
-    """The window counts messages, memory has bytes: 400 messages of 1 MB are more than an ingester may hold."""
+    """The window counts messages, memory has bytes: 200 messages of 1 MB are more than an ingester should hold.
+
+    They, and a copy of each on its way out, are within the broker's own limit.
+    """
     kafka = kafka_factory()
     run = make_run(kafka, broker)
     ingester = run.mqtt_ingester()
     ingester.start()
     kafka.pause()
     fleet = run.open_mqtt_fleet(rate=200, size=1_000_000, window=20)
-    fleet.publish(400)
+    fleet.publish(200)
     run.note("everything waits at the broker")
     most = 0.0
 
@@ -129,12 +132,6 @@ def test_a_window_of_large_messages_while_kafka_is_frozen(
     wait_until(lambda: measure() and fleet.seconds > until, what="the window to fill")
     kafka.resume()
     run.note(f"Kafka goes on; the ingester's memory had at most {most:.0f} MiB")
-    wait_until(
-        lambda: measure() and run.count_records() >= fleet.sent,
-        timeout=90,
-        what="everything to be in Kafka",
-        hint=ingester.process.log_tail,
-    )
     account = run.account()
     assert not account.lost, str(account)
     assert not account.wrong, str(account)
