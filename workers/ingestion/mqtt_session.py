@@ -134,6 +134,7 @@ class MqttSession:
     def _change_protocol(self) -> None:
         """Come back with the other version of MQTT. Raises ConfigurationError where it can't do what is asked for."""
         self._disconnect()
+        self._taker.begin_again()
         self._client = self._make_client()
         self._connect()
 
@@ -239,7 +240,10 @@ class MqttSession:
         log.info("connected", session_present=flags.session_present, protocol=self._version)
         if self._is_draining:
             client.unsubscribe(list(self._settings.filters))
-        elif self._choice.note_acceptance() and self._accepts_limits(properties):
+        elif not self._choice.note_acceptance():
+            # What comes on this connection would lack its properties, its id too; it comes again on the next one.
+            self._taker.pass_over()
+        elif self._accepts_limits(properties):
             # Also with a session: one that the broker forgot has lost its subscriptions.
             mqtt_client.subscribe(client, self._settings)
 

@@ -5,7 +5,8 @@ MQTT 5 is what ingestion stands on: its properties carry ids, and its session en
 second is also how a broker looks that is just being restarted, behind a proxy at that, so it takes several such closes
 in a row, and then a proof: with 3.1.1 we come in, and with 5 behind that we still don't.
 
-What was found holds for one connection: behind it may be another broker.
+What was found holds for one connection: behind it may be another broker. Only that MQTT 5 was spoken once is kept: from
+then on a close is taken for trouble on the way, and 3.1.1 for what a broker says by itself.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class ProtocolChoice:
         self._came_in = False
         """Whether 3.1.1 has been accepted where 5 was only closed."""
         self._is_proven = False
+        self._has_spoken_5 = False
 
     def note_unreachable(self) -> None:
         """Nothing listens there: that says nothing about what it speaks, and whoever closed on us is gone."""
@@ -42,7 +44,7 @@ class ProtocolChoice:
 
     def note_close(self) -> None:
         """The broker has closed the connection in place of an answer to the CONNECT."""
-        if not self._may_change:
+        if not self._may_change or self._has_spoken_5:
             return
         if self.version == MQTT_3_1_1:
             self._forget()
@@ -55,6 +57,7 @@ class ProtocolChoice:
 
     def note_acceptance(self) -> bool:
         """The broker has accepted the connection. Return whether to stay, or to come back with ``version``."""
+        self._has_spoken_5 = self._has_spoken_5 or self.version == MQTT_5
         if self.version == MQTT_5 or self._is_proven or not self._may_change:
             self._closes, self._came_in = 0, False
             return True

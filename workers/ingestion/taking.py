@@ -67,6 +67,7 @@ class Taker:
         self._acks = AckWindow(add_puback)
         self._lock = threading.Lock()
         self._is_open = True
+        self._passes_over = False
         self._ending = threading.Event()
         self.given_up: GivenUp | None = None
         self.last_message = self.last_taken = time.monotonic()
@@ -88,7 +89,9 @@ class Taker:
                 self.last_message = time.monotonic()
                 received_at = at(datetime.now(UTC))
                 for message in messages:
-                    if not self._is_open or self.given_up is not None or not self._make_room(len(message.payload)):
+                    if not self._is_open or self._passes_over or self.given_up is not None:
+                        break
+                    if not self._make_room(len(message.payload)):
                         break
                     self._take_one(message, received_at)
             self.poll(0)
@@ -115,6 +118,11 @@ class Taker:
     def begin_again(self) -> None:
         """Take what comes on the next connection."""
         self.given_up = None
+        self._passes_over = False
+
+    def pass_over(self) -> None:
+        """Take nothing on this connection: what comes stays unacknowledged."""
+        self._passes_over = True
 
     def close(self) -> None:
         """Take nothing more: once this returns, no message is handed to Kafka behind a flush."""

@@ -79,3 +79,15 @@ def test_a_version_that_was_named_stays(protocol: str, version: int) -> None:
     choice.note_end()
     choice.note_unreachable()
     assert choice.version == version
+
+
+def test_once_5_was_spoken_closes_are_trouble_on_the_way(choice: ProtocolChoice) -> None:
+    """Given a balancer that resets every connection for a while, in front of a broker that speaks 5."""
+    assert choice.note_acceptance()
+    choice.note_end()
+    for _ in range(20):
+        choice.note_close()
+        assert choice.version == MQTT_5
+    # A broker that says so itself is still believed.
+    choice.note_refusal()
+    assert choice.version == MQTT_3_1_1

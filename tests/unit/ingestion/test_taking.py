@@ -156,6 +156,17 @@ def test_one_that_kafka_does_not_take_asks_for_a_new_connection(make_intake: Mak
     assert intake.queued == 0
 
 
+def test_a_connection_can_be_passed_over(make_intake: MakeIntake) -> None:
+    intake = make_intake(**NOBODY)
+    connection = Connection(intake)
+    connection.taker.pass_over()
+    connection.taker.take(messages(1))
+    assert (intake.queued, connection.taker.unacknowledged, connection.taker.given_up) == (0, 0, None)
+    connection.taker.begin_again()
+    connection.taker.take(messages(1))
+    assert intake.queued == 1
+
+
 class TestMany:
     def test_each_is_told_by_its_place(self, make_intake: MakeIntake) -> None:
         intake = make_intake(**IN_MEMORY)
