@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from telemetry_operator import naming
@@ -21,6 +21,7 @@ Body = Mapping[str, Any]
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 _MESSAGE_CHARACTERS = 2000
+_LAST_LINES = 10
 _IMAGE_REASONS = {"ErrImagePull": "ImagePullBackOff"}
 """The kubelet shows the two in turns; shown as one, the status stands still."""
 _HOPELESS_IMAGE = "InvalidImageName"
@@ -103,6 +104,10 @@ class Problem:
     reason: str
     message: str
     hopeless: bool
+    container: str = ""
+    """Which container ended with an error; empty where none did."""
+    last_lines: str = ""
+    """The end of its log, where it left no words of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +117,8 @@ class PodFact(Fact):
     consumer: str
     config_hash: str | None
     problem: Problem | None
+    loaded: bool
+    """Whether its preflight has loaded the handler."""
 
 
 def read_consumer(body: Body) -> ConsumerFact:
@@ -176,6 +183,7 @@ def read_pod(body: Body) -> PodFact:
         consumer=(metadata.get("labels") or {}).get(naming.LABEL_CONSUMER, ""),
         config_hash=(metadata.get("annotations") or {}).get(naming.ANNOTATION_CONFIG_HASH),
         problem=None if "deletionTimestamp" in metadata else find_problem(body),
+        loaded=_has_loaded(body.get("status", {})),
     )
 
 
@@ -196,6 +204,14 @@ def find_problem(pod: Body) -> Problem | None:
         if problem is not None:
             return problem
     return None
+
+
+def _has_loaded(status: Body) -> bool:
+    for container in status.get("initContainerStatuses", ()):
+        ended = container.get("state", {}).get("terminated")
+        if container["name"] == naming.CONTAINER_PREFLIGHT and ended is not None:
+            return bool(ended.get("exitCode") == 0)
+    return False
 
 
 def _container_states(status: Body) -> Iterator[tuple[str, Body, bool]]:
@@ -219,7 +235,7 @@ def _find_container_problem(pod: Body, container: str, status: Body, *, ready: b
         terminated = status.get("lastState", {}).get("terminated")
     if terminated is None or terminated.get("exitCode", 0) == 0:
         return None
-    return _explain_termination(terminated, where)
+    return replace(_explain_termination(terminated, where), container=container)
 
 
 def _explain_waiting(reason: str, message: str, image: str) -> str:
@@ -234,13 +250,19 @@ def _explain_termination(terminated: Body, where: str) -> Problem:
     code = terminated["exitCode"]
     said = str(terminated.get("message", "")).strip()
     reason, message = _parse_last_words(said)
+    lines = said.splitlines() if reason is None else []
     if reason is None and terminated.get("reason") == "OOMKilled":
         reason, message = "OOMKilled", "the worker was killed for using more memory than resources.limits.memory allows"
     elif reason is None:
-        last_line = said.splitlines()[-1] if said else "it left no message"
+        last_line = lines[-1] if lines else "it left no message"
         reason = str(terminated.get("reason") or "Error")
         message = f"the worker ended with exit code {code}: {last_line}"
-    return Problem(reason=reason, message=f"{message[:_MESSAGE_CHARACTERS]} {where}", hopeless=code == EX_CONFIG)
+    return Problem(
+        reason=reason,
+        message=f"{message[:_MESSAGE_CHARACTERS]} {where}",
+        hopeless=code == EX_CONFIG,
+        last_lines="\n".join(lines[-_LAST_LINES:])[-_MESSAGE_CHARACTERS:],
+    )
 
 
 def _parse_last_words(said: str) -> tuple[str | None, str]:

@@ -117,8 +117,9 @@ class Reconciler:
             workload = self._judge_refusal(consumer, error)
             await self._report(fact, consumer, workload)
             raise
-        beside = (autoscaling,) if autoscaling is not None else ()
-        return await self._report(fact, consumer, replace(workload, beside=beside))
+        if autoscaling is not None:
+            workload = replace(workload, beside=(*workload.beside, autoscaling))
+        return await self._report(fact, consumer, workload)
 
     def _note_group(self, key: Key, consumer: Consumer | None) -> None:
         if self._groups is not None:
@@ -164,16 +165,16 @@ class Reconciler:
         if missing is not None:
             handler_hash = deployment.handler_hash if deployment is not None else None
             if handler_hash is None:
-                return _Workload(missing, image, deployment)
+                return _Workload(missing, image, deployment, (status.judge_handler("", (), missing),))
         # 3. The Deployment as it should be, applied where it is not.
         manifest = build_deployment(consumer, self._defaults, handler_hash)
         deployment = await self._apply(consumer, manifest, deployment)
         # 4. How it gets on.
         template = manifest["spec"]["template"]["metadata"]["annotations"]
-        verdict = missing or status.judge_workload(
-            consumer, deployment, template[naming.ANNOTATION_CONFIG_HASH], lambda: self._store.pods_of(key)
-        )
-        return _Workload(verdict, image, deployment)
+        config_hash = template[naming.ANNOTATION_CONFIG_HASH]
+        pods = self._store.pods_of(key)
+        verdict = missing or status.judge_workload(consumer, deployment, config_hash, lambda: pods)
+        return _Workload(verdict, image, deployment, (status.judge_handler(config_hash, pods, missing),))
 
     async def _read_handler_hash(self, consumer: Consumer) -> tuple[str | None, Verdict | None]:
         """Return the hash of the handler's file, and the verdict where there ought to be one and is not."""
@@ -245,7 +246,7 @@ class Reconciler:
         key, verdict, now = fact.key, workload.verdict, self._now()
         generation = fact.body["metadata"]["generation"]
         numbers, about_group = self._ask_about_group(fact, consumer) if consumer is not None else ({}, ())
-        beside = (*about_group, *workload.beside)
+        beside = (*workload.beside, *about_group)
         wanted = status.build_status(
             fact.status,
             generation,

@@ -33,6 +33,9 @@ DEPLOYMENT_REFUSED = "DeploymentRefused"
 DEPLOYMENT_INVALID = "DeploymentInvalid"
 HANDLER_CONFIG_MAP_MISSING = "HandlerConfigMapMissing"
 
+HANDLER_READY = "HandlerReady"
+HANDLER_LOADED = "HandlerLoaded"
+NOT_TRIED = "NotTried"
 AUTOSCALING_READY = "AutoscalingReady"
 SCALING = "Scaling"
 KEDA_MISSING = "KedaMissing"
@@ -72,7 +75,9 @@ class Condition:
 
     @property
     def alarm(self) -> str:
-        """The status that a person should know of."""
+        """The status that a person should know of; empty where Ready tells it already."""
+        if self.type == HANDLER_READY:
+            return ""
         return "False" if self.type == AUTOSCALING_READY else "True"
 
 
@@ -106,6 +111,28 @@ def judge_workload(
     if wanted == 0:
         return Verdict(Outcome.RECONCILING, ROLLING_OUT, f"stopping, workers left: {deployment.replicas}")
     return Verdict(Outcome.RECONCILING, ROLLING_OUT, progress)
+
+
+def judge_handler(config_hash: str, pods: Iterable[PodFact], missing: Verdict | None) -> Condition:
+    """Return whether the handler works as it is written now; ``missing`` is the verdict where its file is not there.
+
+    Only pods of the template with ``config_hash`` tell: those before it may be at work with another one.
+    """
+    if missing is not None:
+        return Condition(HANDLER_READY, "False", missing.reason, missing.message)
+    current = [pod for pod in pods if pod.config_hash == config_hash]
+    if any(pod.loaded for pod in current):
+        return Condition(HANDLER_READY, "True", HANDLER_LOADED, "")
+    for pod in current:
+        problem = pod.problem
+        if problem is None or problem.container != naming.CONTAINER_PREFLIGHT:
+            continue
+        # What may still come, a topic for example, says nothing about the handler.
+        status: Literal["False", "Unknown"] = "False" if problem.hopeless or problem.last_lines else "Unknown"
+        return Condition(
+            HANDLER_READY, status, problem.reason, "\n".join(filter(None, (problem.message, problem.last_lines)))
+        )
+    return Condition(HANDLER_READY, "Unknown", NOT_TRIED, "no worker with this spec has come as far")
 
 
 def judge_missing_keda() -> Condition:

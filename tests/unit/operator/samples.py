@@ -63,7 +63,7 @@ def deployment_fact(**changes: Any) -> DeploymentFact:
     return DeploymentFact(**{**values, **changes})
 
 
-def pod_fact(name: str, problem: Problem | None = None, config_hash: str = "now") -> PodFact:
+def pod_fact(name: str, problem: Problem | None = None, config_hash: str = "now", *, loaded: bool = False) -> PodFact:
     """A pod of the sample."""
     return PodFact(
         namespace=KEY.namespace,
@@ -73,4 +73,5 @@ def pod_fact(name: str, problem: Problem | None = None, config_hash: str = "now"
         consumer=KEY.name,
         config_hash=config_hash,
         problem=problem,
+        loaded=loaded,
     )

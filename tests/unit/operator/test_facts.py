@@ -254,3 +254,27 @@ def test_a_deployment_that_nobody_controls_and_nothing_is_known_of() -> None:
 )
 def test_what_fails_a_deployment(condition: dict[str, str], expected: tuple[str, str] | None) -> None:
     assert read_deployment(deployment(conditions=[condition])).failure == expected
+
+
+@pytest.mark.parametrize(
+    ("preflight", "loaded"),
+    [
+        (DONE, True),
+        ({"state": {"running": {}}}, False),
+        ({"state": ended(78, words("HandlerFailed", "boom"))}, False),
+        ({"state": {"running": {}}, "lastState": ended(0)}, False),
+    ],
+)
+def test_a_preflight_that_is_through_has_loaded_the_handler(preflight: dict[str, Any], loaded: bool) -> None:
+    assert read_pod(pod(preflight=preflight)).loaded is loaded
+
+
+def test_a_preflight_without_words_of_its_own_leaves_the_end_of_its_log() -> None:
+    log = "\n".join(f"line {number}" for number in range(30))
+    problem = find_problem(pod(preflight={"state": ended(1, log)}))
+    assert problem is not None
+    assert problem.container == "preflight"
+    assert problem.last_lines == "\n".join(f"line {number}" for number in range(20, 30))
+    spoken = find_problem(pod(preflight={"state": ended(78, words("HandlerFailed", "boom"))}))
+    assert spoken is not None
+    assert spoken.last_lines == ""

@@ -29,6 +29,34 @@ def judge(
     return status.judge_workload(consumer(spec), deployment or deployment_fact(), "now", lambda: pods)
 
 
+FAILED = Problem(reason="HandlerFailed", message="boom", hopeless=True, container="preflight")
+NO_TOPIC = Problem(reason="TopicNotFound", message="no topic", hopeless=False, container="preflight")
+DIED = Problem(reason="Error", message="exit code 1", hopeless=False, container="preflight", last_lines="a\nb")
+CRASHED = Problem(reason="Error", message="exit code 1", hopeless=False, container="worker", last_lines="c")
+NO_FILE = Verdict(Outcome.RECONCILING, "HandlerConfigMapMissing", "no ConfigMap")
+
+
+@pytest.mark.parametrize(
+    ("pods", "missing", "expected"),
+    [
+        ((), None, ("Unknown", "NotTried", "no worker with this spec has come as far")),
+        ((pod_fact("a", loaded=True),), None, ("True", "HandlerLoaded", "")),
+        ((pod_fact("a", CRASHED, loaded=True),), None, ("True", "HandlerLoaded", "")),
+        ((pod_fact("a", FAILED),), None, ("False", "HandlerFailed", "boom")),
+        ((pod_fact("a", DIED),), None, ("False", "Error", "exit code 1\na\nb")),
+        ((pod_fact("a", NO_TOPIC),), None, ("Unknown", "TopicNotFound", "no topic")),
+        ((pod_fact("a", FAILED, "before"),), None, ("Unknown", "NotTried", "no worker with this spec has come as far")),
+        ((pod_fact("a", loaded=True),), NO_FILE, ("False", "HandlerConfigMapMissing", "no ConfigMap")),
+    ],
+)
+def test_whether_the_handler_works_is_told_by_pods_of_this_spec(
+    pods: tuple[PodFact, ...], missing: Verdict | None, expected: tuple[str, str, str]
+) -> None:
+    condition = status.judge_handler("now", pods, missing)
+    assert (condition.type, condition.status, condition.reason, condition.message) == ("HandlerReady", *expected)
+    assert status.find_alarms({}, [condition]) == [], "Ready's event says it already"
+
+
 GROWS = status.Condition("Degraded", "True", "LagGrowing", "m")
 CALM = status.Condition("Degraded", "False", "Healthy", "")
 UNKNOWN = status.Condition("Degraded", "Unknown", "KafkaUnavailable", "m")

@@ -16,7 +16,14 @@ def pod(
     version: int, name: str = "a", *, uid: str = "1", namespace: str = "n", problem: Problem | None = None
 ) -> PodFact:
     return PodFact(
-        namespace=namespace, name=name, uid=uid, version=version, consumer="c", config_hash=None, problem=problem
+        namespace=namespace,
+        name=name,
+        uid=uid,
+        version=version,
+        consumer="c",
+        config_hash=None,
+        problem=problem,
+        loaded=False,
     )
 
 
