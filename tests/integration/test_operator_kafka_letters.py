@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from confluent_kafka import Producer
 
 from integration.operator_kafka import Looking, commit, read, send_letters
+from integration.test_consumer_headers import send_with_header
 from integration_helpers import send
 from support.kafka_broker import KafkaBroker
 from support.waiting import wait_until
@@ -97,6 +98,15 @@ def test_large_letters_and_records_that_are_none(kafka: KafkaBroker, topic: str,
     send_letters(kafka, dlq, group, 2, size=10 * 1024 * 1024)
     send(kafka, dlq, [b"no dead letter"])
     assert letters_of(looking, read(group, topic, dead_letter_topic=dlq)).count == 2
+
+
+def test_a_header_that_can_not_be_read_stops_nothing(kafka: KafkaBroker, topic: str, dlq: str, unique: Unique) -> None:
+    looking, group = Looking(kafka), unique("group")
+    looking.wait_for_coordinator(group)
+    for _ in range(20):
+        send_letters(kafka, dlq, group, 1)
+        send_with_header(kafka, dlq, b"1", b"bad\xff\xfename")
+    assert letters_of(looking, read(group, topic, dead_letter_topic=dlq)).count == 20
 
 
 def test_letters_of_a_transaction_count_once_it_is_committed(

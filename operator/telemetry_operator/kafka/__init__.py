@@ -15,6 +15,8 @@ Whenever TelemetryConsumers come, change or go (the periodic pass will do, and e
             start_from=parse_start(spec.start_from))
 
 With ``start_from`` the starting offsets of a new group are committed in the pass that first sees it, without a call.
+Leave it out as soon as the status has noted ``facts.has_begun``: Kafka forgets the offsets of a group that was empty
+for long (``offsets.retention.minutes``, a week by default), and beginning anew would skip or repeat what came since.
 
 In a reconcile, which never waits for Kafka::
 

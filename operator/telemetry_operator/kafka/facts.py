@@ -100,6 +100,11 @@ class KafkaFacts:
     dead_letters: DeadLetters | None
     """None where there is no dead-letter topic, or it could not be read."""
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the group has an offset in any of its topics."""
+        return self.uncommitted < sum(self.partitions.values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:

@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from telemetry_operator.kafka.client import SILENT_LOGGER
 from telemetry_operator.kafka.facts import DeadLetters, Place
 from telemetry_operator.kafka.lag import Span
-from telemetry_operator.kafka.letters import Tallies, to_time
+from telemetry_operator.kafka.letters import Headers, Tallies, to_time
 from telemetry_operator.kafka.settings import KafkaSettings
 
 LOOK_BACK = 20_000
@@ -172,7 +172,7 @@ def _take(message: Message, tail: _TopicTail, ends: dict[int, int]) -> None:
         return
     if error is None:
         timestamp = message.timestamp()[1]
-        tail.tallies.take(message.headers() or [], timestamp)
+        tail.tallies.take(_read_headers(message), timestamp)
         at = to_time(timestamp)
         if at is not None and (tail.since is None or at < tail.since):
             tail.since = at
@@ -181,3 +181,16 @@ def _take(message: Message, tail: _TopicTail, ends: dict[int, int]) -> None:
     tail.positions[number] = max(tail.positions.get(number, 0), offset)
     if error is not None or offset >= ends.get(number, offset):
         ends.pop(number, None)
+
+
+def _read_headers(message: Message) -> Headers:
+    """Return a record's headers; none where a name is not UTF-8, which Kafka takes from anybody.
+
+    confluent-kafka fails on such a name, but returns a list all the same, and a broken one: to look at it brings the
+    interpreter down. ``map`` sees the failure at once. A plain call does not, once Python has made it a quick one.
+    """
+    try:
+        (headers,) = map(Message.headers, (message,))
+    except (SystemError, UnicodeDecodeError):
+        return []
+    return headers or []

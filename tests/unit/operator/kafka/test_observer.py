@@ -81,5 +81,11 @@ def test_a_start_is_awaited_by_an_empty_group_that_has_no_offsets() -> None:
     assert not awaits_start(make_facts(uncommitted=6, group=empty)), "not asked for"
 
 
+def test_a_group_has_begun_with_its_first_offset() -> None:
+    assert make_facts(uncommitted=5).has_begun
+    assert not make_facts(uncommitted=6).has_begun
+    assert not make_facts(uncommitted=0, partitions={}).has_begun
+
+
 def test_where_a_reading_starts_makes_it_no_other_reading() -> None:
     assert Reading(group="g", topics=frozenset({"raw"}), start_from="latest") == make_reading("g", "raw")
