@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,6 +96,12 @@ def test_scale_and_columns() -> None:
         "Age",
     ]
     assert [c["name"] for c in columns if c.get("priority")] == ["Reason", "Image"]
+
+
+def test_the_reference_is_what_the_crd_says() -> None:
+    command = [sys.executable, str(ROOT / "hack" / "crd-docs.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_repositorys_crds_load() -> None:
