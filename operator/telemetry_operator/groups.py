@@ -6,6 +6,7 @@ from its workers' preflight, and its lag shows in their metrics.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -46,18 +47,23 @@ class Groups:
     def __init__(self, observer: Observes) -> None:
         self._observer = observer
         self._readings: dict[Key, Reading] = {}
+        self._members: defaultdict[str, set[Key]] = defaultdict(set)
+        """Whose group it is: most often one TelemetryConsumer's."""
         self._told: dict[Key, datetime] = {}
 
     def note(self, key: Key, consumer: Consumer | None) -> None:
         """Have the group of a TelemetryConsumer looked at; None where it is gone, or its spec can't be read."""
         reading = build_reading(consumer) if consumer is not None else None
-        if reading == self._readings.get(key):
+        before = self._readings.pop(key, None)
+        if reading is not None:
+            self._readings[key] = reading
+        if reading == before:
             return
         self._told.pop(key, None)
-        if reading is None:
-            del self._readings[key]
-        else:
-            self._readings[key] = reading
+        if before is not None:
+            self._members[before.group].discard(key)
+        if reading is not None:
+            self._members[reading.group].add(key)
         self._observer.watch(self._readings.values())
 
     def look(self, key: Key) -> Look | None:
@@ -67,7 +73,11 @@ class Groups:
 
     def find_rivals(self, key: Key) -> tuple[Key, ...]:
         """Return the other TelemetryConsumers of the same group that read other topics."""
-        return find_rivals(self._readings).get(key, ())
+        reading = self._readings.get(key)
+        members = self._members[reading.group] if reading is not None else set()
+        if len(members) < 2:
+            return ()
+        return find_rivals({member: self._readings[member] for member in members}).get(key, ())
 
     def tell(self, key: Key, observed_at: datetime) -> None:
         """Note what the status says now."""
