@@ -18,7 +18,7 @@ from iothub.manifests.documents import DEFAULT_NAMESPACE, Document, show_path
 from iothub.options import DEFAULT_RELEASE
 from telemetry.process import find_version
 from telemetry_operator import naming
-from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS
 from telemetry_operator.errors import SettingsError
 from telemetry_operator.facts import read_consumer
 from telemetry_operator.naming import Key
@@ -64,6 +64,8 @@ def render_documents(documents: Sequence[Document], settings: Settings) -> list[
 
 async def _render(documents: Sequence[Document], settings: Settings) -> list[Manifest]:
     cluster, store = ObjectStore(), Store()
+    # What KEDA will be given where it is there.
+    cluster.unserved.clear()
     for config_map in gather_config_maps(documents):
         cluster.put(CONFIG_MAPS, config_map)
     consumers = [document for document in documents if document.is_consumer]
@@ -71,17 +73,20 @@ async def _render(documents: Sequence[Document], settings: Settings) -> list[Man
         store.consumers.see(read_consumer(cluster.put(CONSUMERS, _as_new(document))))
     defaults = build_worker_defaults(settings)
     reconciler = Reconciler(cluster, store, defaults, now=lambda: _EPOCH, clock=lambda: 0.0)
-    return [await _render_one(document, reconciler, cluster) for document in consumers]
+    return [manifest for document in consumers for manifest in await _render_one(document, reconciler, cluster)]
 
 
-async def _render_one(document: Document, reconciler: Reconciler, cluster: ObjectStore) -> Manifest:
+async def _render_one(document: Document, reconciler: Reconciler, cluster: ObjectStore) -> list[Manifest]:
     key = Key(document.namespace, document.name)
     await reconciler.reconcile(key)
     deployment = cluster.get(DEPLOYMENTS, key.namespace, naming.deployment_name(key))
     if deployment is None:
         consumer = cluster.get(CONSUMERS, *key) or {}
         raise ManifestProblem(f"{show_path(document.path)}:{document.line}: {_find_reason(consumer)}")
-    return _as_applied(deployment, owned="uid" in document.body["metadata"])
+    name = naming.scaled_object_name(key)
+    beside = (cluster.get(resource, key.namespace, name) for resource in (TRIGGER_AUTHENTICATIONS, SCALED_OBJECTS))
+    owned = "uid" in document.body["metadata"]
+    return [_as_applied(made, owned=owned) for made in (deployment, *beside) if made is not None]
 
 
 def _as_new(document: Document) -> dict[str, Any]:
@@ -90,13 +95,13 @@ def _as_new(document: Document) -> dict[str, Any]:
     return body | {"metadata": {**body["metadata"], "namespace": document.namespace}}
 
 
-def _as_applied(deployment: Mapping[str, Any], *, owned: bool) -> Manifest:
+def _as_applied(made: Mapping[str, Any], *, owned: bool) -> Manifest:
     metadata = {
-        name: deployment["metadata"][name]
+        name: made["metadata"][name]
         for name in _OWN_METADATA
-        if name in deployment["metadata"] and (owned or name != "ownerReferences")
+        if name in made["metadata"] and (owned or name != "ownerReferences")
     }
-    return {**deployment, "metadata": metadata}
+    return {**made, "metadata": metadata}
 
 
 def _find_reason(consumer: Mapping[str, Any]) -> str:

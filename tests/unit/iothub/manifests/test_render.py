@@ -93,3 +93,13 @@ def test_paths_are_those_of_the_files(tmp_path: Path) -> None:
     path.write_text(f"# a comment\n{HEAD}{FROM_FILE}")
     with pytest.raises(ManifestProblem, match=rf"^{path}:2: ConfigMap code"):
         render_documents(load_documents([path]), build_settings({}))
+
+
+def test_autoscaling_brings_what_keda_is_given() -> None:
+    kafka = "{securityProtocol: SSL, secretRef: {name: s}}"
+    spec = f"spec: {{topics: [a], handler: {{name: logger}}, autoscaling: {{maxReplicas: 3}}, kafka: {kafka}}}\n"
+    rendered = render_documents([consumer(spec)], build_settings({}))
+    assert [made["kind"] for made in rendered] == ["Deployment", "TriggerAuthentication", "ScaledObject"]
+    assert rendered[2]["spec"]["maxReplicaCount"] == 3
+    for made in rendered:
+        assert set(made["metadata"]) == {"name", "namespace", "labels"}
