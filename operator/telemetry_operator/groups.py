@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from telemetry_operator.kafka.facts import Look, Reading, StartFrom
+from telemetry_operator.kafka.facts import Look, Reading
 from telemetry_operator.kafka.sharing import find_rivals
+from telemetry_operator.kafka.targets import parse_start
 from telemetry_operator.naming import Key
 from telemetry_operator.spec import Consumer
 
@@ -108,11 +109,5 @@ def build_reading(consumer: Consumer) -> Reading | None:
         group=consumer.group_id,
         topics=frozenset(spec.topics),
         dead_letter_topic=consumer.dead_letter_topic,
-        start_from=_parse_start(spec.start_from),
+        start_from=parse_start(spec.start_from),
     )
-
-
-def _parse_start(text: str) -> StartFrom:
-    if text == "earliest":
-        return "earliest"
-    return "latest" if text == "latest" else datetime.fromisoformat(text)
