@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from faults.pipeline import MOSQUITTO, mosquitto_config
 from support.waiting import wait_until
 
@@ -81,11 +79,6 @@ def test_the_plugins_own_defaults_lose(
     assert not account.wrong, str(account)
 
 
-@pytest.mark.xfail(
-    raises=TimeoutError,
-    strict=False,
-    reason="a broker at its memory's limit can't send ingestion its whole window, and throws it out again and again",
-)
 def test_full_and_worked_off(kafka: KafkaBroker, mosquitto_factory: MosquittoFactory, make_run: MakeRun) -> None:
     """Its memory has a limit, a smaller one here. There it takes nothing more, and throws out who wants memory: the
     devices, and the ingester too while that has its whole window sent. All of it comes through nevertheless.

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from ingestion import record
 from ingestion.api_keys import ApiKey
 from ingestion.record import Header, RawRecord, is_traceparent
 from telemetry import headers as h
@@ -98,6 +99,9 @@ def find_claimed_device(value: bytes) -> str | None:
     """
     try:
         device = _CLAIM.decode(value).device
+    except msgspec.ValidationError:
+        # No object, or one in which 'device' is no text; or is so at first, and comes again.
+        return record.find_claimed_device(value)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
     return device if device is not None and find_device_problem(device) is None else None

@@ -24,6 +24,8 @@ from iothub.servers.server import MqttServer
 MAX_PACKET_BYTES = 10 * 1024 * 1024 + 64 * 1024
 """10 MiB of payload, and room for topic and properties."""
 MAX_INFLIGHT = 1000
+MAX_INFLIGHT_BYTES = 1024 * 1024
+"""At its memory's limit a broker has no room to send more: it would throw out whoever comes to work it off."""
 MEMORY_MIB = 512
 
 _SBIN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
@@ -138,6 +140,7 @@ def build_config(data: Path, ports: Sequence[int], *, sqlite: Path | None, as_ro
     lines += [
         f"max_packet_size {MAX_PACKET_BYTES}",
         f"max_inflight_messages {MAX_INFLIGHT}",
+        f"max_inflight_bytes {MAX_INFLIGHT_BYTES}",
         # No limit by number or bytes: beyond those, mosquitto acknowledges and drops. At the memory's it refuses.
         "max_queued_messages 0",
         "max_queued_bytes 0",
