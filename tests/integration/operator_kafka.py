@@ -71,7 +71,7 @@ def commit(kafka: KafkaBroker, group: str, offsets: Mapping[tuple[str, int], int
 @contextmanager
 def member(
     kafka: KafkaBroker, group: str, *topics: str, protocol: str = "classic", name: str = "pod-1", assigned: bool = True
-) -> Iterator[Consumer]:
+) -> Iterator[None]:
     """A member of a group that polls and handles nothing; with ``assigned``, once it has partitions."""
     classic = {"session.timeout.ms": 6000, "partition.assignment.strategy": "cooperative-sticky"}
     consumer = Consumer(
@@ -99,7 +99,7 @@ def member(
     try:
         if assigned:
             assert has_partitions.wait(60), f"{name} got no partitions"
-        yield consumer
+        yield
     finally:
         leaving.set()
         thread.join(30)

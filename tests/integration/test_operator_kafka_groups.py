@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import TopicPartition
 
 from integration.operator_kafka import Looking, commit, member, read
 from integration_helpers import send
@@ -43,11 +42,11 @@ def test_an_empty_group_has_its_lag(kafka: KafkaBroker, topic: str, unique: Uniq
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_members_are_known_in_both_protocols(kafka: KafkaBroker, topic: str, unique: Unique, protocol: str) -> None:
     group, looking = unique("group"), Looking(kafka)
+    commit(kafka, group, {(topic, number): 0 for number in range(3)})
     with (
-        member(kafka, group, topic, protocol=protocol, name="pod-1") as first,
+        member(kafka, group, topic, protocol=protocol, name="pod-1"),
         member(kafka, group, topic, protocol=protocol, name="pod-2"),
     ):
-        first.commit(offsets=[TopicPartition(topic, number, 0) for number in range(3)], asynchronous=False)
 
         def settled() -> KafkaFacts | None:
             facts = looking.look(read(group, topic))

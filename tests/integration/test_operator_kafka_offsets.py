@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 
 from consumers.config import ConsumerConfig
 from consumers.start_offsets import prepare_group
@@ -186,9 +186,9 @@ def test_a_reset_is_refused_while_the_group_has_members(
     kafka: KafkaBroker, filled: str, unique: Unique, protocol: str
 ) -> None:
     looking, group = Looking(kafka), unique("group")
-    with member(kafka, group, filled, protocol=protocol, name="pod-7") as consumer:
-        consumer.commit(offsets=[TopicPartition(filled, 0, 3)], asynchronous=False)
-        before = committed_of(kafka, group)
+    before = {(filled, 0): 3, (filled, 1): 1, (filled, 2): 0}
+    commit(kafka, group, before)
+    with member(kafka, group, filled, protocol=protocol, name="pod-7"):
         with pytest.raises(OffsetsRefused, match=r"has members .*pod-7.*paused: true") as raised:
             reset_offsets(looking.kafka, group, [filled], "earliest", "r1")
         assert raised.value.reason == GROUP_HAS_MEMBERS

@@ -76,7 +76,7 @@ class Survey:
         # 4. Where new groups begin. This comes after the ends were read, and must: see there.
         self._commit_starts(readings, topics, committed, described, spans)
         # 5. Dead letters.
-        self._read_letters(readings, spans)
+        self._read_letters(readings, topics, spans)
         # 6. All of it, put together.
         answers: dict[Reading, KafkaFacts | KafkaProblem] = {}
         for reading in readings:
@@ -115,10 +115,13 @@ class Survey:
             if not isinstance(offsets, KafkaProblem):
                 committed[name] = offsets | done
 
-    def _read_letters(self, readings: Collection[Reading], spans: Mapping[Place, Span]) -> None:
+    def _read_letters(
+        self, readings: Collection[Reading], topics: Mapping[str, tuple[int, ...]], spans: Mapping[Place, Span]
+    ) -> None:
         self._tail.begin_pass()
         for topic in sorted(_letter_topics(readings)):
-            own = {place: span for place, span in spans.items() if place[0] == topic}
+            places = [(topic, number) for number in topics.get(topic, ())]
+            own = {place: spans[place] for place in places if place in spans}
             if not own:
                 continue
             try:
