@@ -36,6 +36,7 @@ check: setup ## Format, lint, types, import direction, charts, generated files
 	$(UV) lock --check --quiet
 	hack/cli-docs.sh --check
 	$(BIN)/python hack/worker-docs.py --check
+	$(BIN)/python hack/crd-docs.py --check
 	hack/check-charts.sh
 
 format: setup ## Put the code into its format and mend what the linter can
@@ -57,6 +58,7 @@ bench-ingestion: setup ## Ingestion beside Telegraf, mq-bridge and FastAPI, one 
 docs: setup ## docs/cli.md from the commands, the tables of docs/workers.md, docs/demo.svg from the demo's screen
 	hack/cli-docs.sh
 	$(BIN)/python hack/worker-docs.py
+	$(BIN)/python hack/crd-docs.py
 	$(BIN)/iothub demo -f examples --duration 30 --picture docs/demo.svg
 
 images: ## Build the worker's and the operator's image with the local Docker engine
