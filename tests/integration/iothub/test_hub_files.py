@@ -159,7 +159,7 @@ def test_a_class_that_is_not_there_is_told_and_the_old_workers_stay(files: Files
     shown = hub.iothub("get", "unfound", "-o", "wide").stdout
     assert "there is no module 'nowhere' in this image" in shown
     conditions = {c["type"]: c["status"] for c in hub.consumer("unfound")["status"]["conditions"]}
-    assert conditions == {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
+    assert conditions == {"Ready": "False", "Reconciling": "False", "Stalled": "True", "HandlerReady": "False"}
     assert working in hub.pods("unfound")
     assert len(hub.worker_pids(working)) == 1
     path.unlink()
