@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from consumers.start_offsets import NO_COORDINATOR
 from support import require
 from support.ports import free_port
 from support.waiting import wait_until
@@ -198,7 +199,13 @@ def read_ids(compose: Compose, topic: str) -> set[str]:
 
 def count_members(admin: AdminClient, group: str) -> int:
     """Return how many members of a group have partitions."""
-    described = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+    try:
+        described = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+    except KafkaException as error:
+        # A broker that has just begun is nobody's coordinator for a moment.
+        if error.args[0].code() in NO_COORDINATOR:
+            return 0
+        raise
     return sum(bool(member.assignment.topic_partitions) for member in described.members)
 
 
