@@ -13,7 +13,7 @@ from benchmarks import (
     validator,
     validator_cost,
 )
-from benchmarks.bench import Measure, make_parser, read_options, run_benchmarks
+from benchmarks.bench import Measure, run_chosen
 
 BENCHMARKS: dict[str, Measure] = {
     module.NAME: module.measure
@@ -23,13 +23,7 @@ BENCHMARKS: dict[str, Measure] = {
 
 def main() -> int:
     """Run what the command line asks for and return the exit code."""
-    parser = make_parser("python -m benchmarks", __doc__)
-    parser.add_argument(
-        "--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}"
-    )
-    arguments = parser.parse_args()
-    chosen = {name: measure for name, measure in BENCHMARKS.items() if name in (arguments.only or BENCHMARKS)}
-    return run_benchmarks(chosen, read_options(arguments))
+    return run_chosen("python -m benchmarks", __doc__, BENCHMARKS)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,17 @@ def read_options(arguments: argparse.Namespace) -> Options:
     return Options(max(1, arguments.runs), arguments.scale, arguments.bootstrap_servers, arguments.results)
 
 
+def run_chosen(prog: str, description: str | None, benchmarks: Mapping[str, Measure]) -> int:
+    """Run those of ``benchmarks`` that the command line asks for, else all; return the exit code."""
+    parser = make_parser(prog, description)
+    parser.add_argument(
+        "--only", action="append", choices=list(benchmarks), metavar="NAME", help=f"one of {', '.join(benchmarks)}"
+    )
+    arguments = parser.parse_args()
+    chosen = {name: measure for name, measure in benchmarks.items() if name in (arguments.only or benchmarks)}
+    return run_benchmarks(chosen, read_options(arguments))
+
+
 def run_benchmarks(benchmarks: Mapping[str, Measure], options: Options) -> int:
     """Run the benchmarks on one Kafka, print one table, write each one's results; return the exit code.
 

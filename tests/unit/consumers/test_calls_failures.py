@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
 from structlog.typing import EventDict
 
-from consumers.batch import Batch
 from consumers.calls import HandlerCalls, Item, blame, build_item
 from consumers.records import Outgoing, Record, Reject, RetryLater
 from telemetry.dead_letters import Cause
@@ -408,34 +405,3 @@ class TestRefusedOutput:
         blame(outcome, REFUSAL)
         assert item.cause is cause
         assert cause is not None
-
-
-@pytest.mark.parametrize("together", [True, False])
-@pytest.mark.parametrize(
-    "fail",
-    [
-        lambda: Reject("bad", "no", 1),
-        lambda: Reject("bad", "no"),
-        lambda: RetryLater("later"),
-        lambda: ConnectionError("away"),
-        lambda: KeyError("x"),
-    ],
-)
-def test_a_failure_keeps_no_batch_in_the_memory(fail: Callable[[], Exception], together: bool) -> None:
-    class Failing:
-        def handle(self, payload: Any) -> None:
-            try:
-                raise ValueError("behind it")
-            except ValueError as behind:
-                raise fail() from behind
-
-    calls = HandlerCalls(Failing(), batch=together, max_attempts=2, stopping=lambda: False)
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(3):
-            messages = [Message(topic="t", value=b"1", partition=0, offset=n, error=None) for n in range(3)]
-            list(calls.run_batch(Batch(messages, decode=True, records=False, group="g")))
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
