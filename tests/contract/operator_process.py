@@ -15,27 +15,12 @@ from support.ports import free_port
 from support.process import ServerProcess
 from support.waiting import wait_until
 
-# What charts/ gives the operator: no more than this may be needed.
-RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["telemetry.iot-hub.io"], "resources": ["telemetryconsumers"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["telemetry.iot-hub.io"], "resources": ["telemetryconsumers/status"], "verbs": ["patch"]},
-    {"apiGroups": ["telemetry.iot-hub.io"], "resources": ["telemetryconsumers/finalizers"], "verbs": ["update"]},
-    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
-    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
-    {
-        "apiGroups": ["keda.sh"],
-        "resources": ["scaledobjects", "triggerauthentications"],
-        "verbs": ["get", "list", "create", "patch", "delete"],
-    },
-]
-
 
 class Operator:
     """The operator's process; it can be stopped, killed and started again."""
 
-    def __init__(self, kubectl: Kubectl, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, kubectl: Kubectl, kubeconfig: Path, log: Path, **environment: str) -> None:
+        """``environment`` is laid over what the contract tests give it."""
         self._port = free_port()
         self.process = ServerProcess(
             "operator",
@@ -50,6 +35,7 @@ class Operator:
                 "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
                 "HTTP_PORT": str(self._port),
                 "LOG_FORMAT": "json",
+                **environment,
             },
         )
 
