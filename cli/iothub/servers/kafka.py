@@ -141,6 +141,8 @@ def build_properties(
         "min.insync.replicas": 1,
         "offsets.topic.replication.factor": 1,
         "offsets.topic.num.partitions": 4,
+        # A year: a group that is paused for long keeps its place. Kafka's own default is a week.
+        "offsets.retention.minutes": 365 * 24 * 60,
         "transaction.state.log.replication.factor": 1,
         "transaction.state.log.min.isr": 1,
         "transaction.state.log.num.partitions": 4,

@@ -57,6 +57,13 @@ def test_topics_are_not_made_by_first_use() -> None:
     assert read_properties(render())["auto.create.topics.enable"] == "false"
 
 
+def test_the_place_of_a_paused_group_is_kept_longer_than_any_topic_keeps_messages() -> None:
+    minutes = int(read_properties(render())["offsets.retention.minutes"])
+    for topic in read_topics(render()).topics:
+        assert minutes * 60_000 > 10 * int(topic.configs["retention.ms"])
+    assert read_properties(render("kafka.offsetsRetentionDays=2"))["offsets.retention.minutes"] == "2880"
+
+
 def test_a_property_of_the_values_wins() -> None:
     properties = read_properties(render("kafka.config.message\\.max\\.bytes=2000000", "kafka.config.log\\.dirs=/a_b-c"))
     assert properties["message.max.bytes"] == "2000000"

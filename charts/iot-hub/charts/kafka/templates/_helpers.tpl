@@ -67,6 +67,7 @@ random: `helm template`, an upgrade, and a new install over kept volumes all com
   "default.replication.factor" $copies
   "min.insync.replicas" $inSync
   "offsets.topic.replication.factor" $copies
+  "offsets.retention.minutes" (mul (int64 .Values.offsetsRetentionDays) 1440 | toString)
   "transaction.state.log.replication.factor" $copies
   "transaction.state.log.min.isr" $inSync
   "share.coordinator.state.topic.replication.factor" $copies
