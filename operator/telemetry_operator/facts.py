@@ -19,6 +19,9 @@ EX_CONFIG = 78
 
 Body = Mapping[str, Any]
 
+_ANNOTATIONS = (naming.ANNOTATION_RESTART, naming.ANNOTATION_RESET)
+"""Those of a TelemetryConsumer that a reconcile reads."""
+_ENDED = frozenset({"Failed", "Succeeded"})
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 _MESSAGE_CHARACTERS = 2000
 _LAST_LINES = 10
@@ -89,6 +92,8 @@ class DeploymentFact(Owned):
 
     observed_generation: int
     handler_hash: str | None
+    start_from: str | None
+    """What its pods are told of where a new group begins."""
     replicas: int
     updated: int
     available: int
@@ -119,19 +124,21 @@ class PodFact(Fact):
     problem: Problem | None
     loaded: bool
     """Whether its preflight has loaded the handler."""
+    ended: bool
+    """Whether it has come to its end and only its object is left."""
 
 
 def read_consumer(body: Body) -> ConsumerFact:
     """Return the fact of a TelemetryConsumer's body."""
     metadata = body["metadata"]
-    restart = metadata.get("annotations", {}).get(naming.ANNOTATION_RESTART)
+    annotations = metadata.get("annotations", {})
     kept = {
         "metadata": {
             "namespace": metadata["namespace"],
             "name": metadata["name"],
             "uid": metadata["uid"],
             "generation": metadata["generation"],
-            "annotations": {} if restart is None else {naming.ANNOTATION_RESTART: restart},
+            "annotations": {name: annotations[name] for name in _ANNOTATIONS if name in annotations},
         },
         "spec": body.get("spec", {}),
     }
@@ -146,11 +153,13 @@ def read_consumer(body: Body) -> ConsumerFact:
 def read_deployment(body: Body) -> DeploymentFact:
     """Return the fact of a Deployment's body."""
     status = body.get("status", {})
-    template = body["spec"].get("template", {}).get("metadata", {})
+    template = body["spec"].get("template", {})
+    annotations = template.get("metadata", {}).get("annotations") or {}
     return DeploymentFact(
         **_ownership(body["metadata"]),
         observed_generation=status.get("observedGeneration", 0),
-        handler_hash=(template.get("annotations") or {}).get(naming.ANNOTATION_HANDLER_HASH),
+        handler_hash=annotations.get(naming.ANNOTATION_HANDLER_HASH),
+        start_from=_find_start(template),
         replicas=status.get("replicas", 0),
         updated=status.get("updatedReplicas", 0),
         available=status.get("availableReplicas", 0),
@@ -184,13 +193,14 @@ def read_pod(body: Body) -> PodFact:
         config_hash=(metadata.get("annotations") or {}).get(naming.ANNOTATION_CONFIG_HASH),
         problem=None if "deletionTimestamp" in metadata else find_problem(body),
         loaded=_has_loaded(body.get("status", {})),
+        ended=body.get("status", {}).get("phase") in _ENDED,
     )
 
 
 def find_problem(pod: Body) -> Problem | None:
     """Return what keeps ``pod`` from work, None where nothing does or it is still starting."""
     status = pod.get("status", {})
-    if status.get("phase") in {"Failed", "Succeeded"}:
+    if status.get("phase") in _ENDED:
         return None  # its ReplicaSet replaces it; the next pod tells
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
@@ -203,6 +213,14 @@ def find_problem(pod: Body) -> Problem | None:
         problem = _find_container_problem(pod, container, state, ready=ready)
         if problem is not None:
             return problem
+    return None
+
+
+def _find_start(template: Body) -> str | None:
+    for container in template.get("spec", {}).get("containers", ()):
+        for variable in container.get("env", ()):
+            if variable["name"] == naming.VARIABLE_START_FROM:
+                return str(variable.get("value"))
     return None
 
 

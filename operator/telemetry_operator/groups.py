@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from telemetry_operator.kafka.errors import KafkaProblem
 from telemetry_operator.kafka.facts import Look, Reading
 from telemetry_operator.kafka.sharing import find_rivals
-from telemetry_operator.kafka.targets import parse_start
+from telemetry_operator.kafka.targets import Reset, Target, parse_start
 from telemetry_operator.naming import Key
 from telemetry_operator.spec import Consumer
 
@@ -41,6 +42,10 @@ class Observes(Protocol):
         """Return what is known about ``reading`` at this moment, at once."""
         ...
 
+    def ask_reset(self, reading: Reading, target: Target, token: str) -> Reset | KafkaProblem | None:
+        """Return at once what came of a reset, None while it is under way."""
+        ...
+
 
 class Groups:
     """The readings of all TelemetryConsumers, and which of them has newer facts than its status."""
@@ -59,6 +64,9 @@ class Groups:
         if reading is not None:
             self._readings[key] = reading
         if reading == before:
+            # What is asked is the same; where it begins, if it has not, is no part of the question.
+            if reading is not None and before is not None and reading.start_from != before.start_from:
+                self._observer.watch(self._readings.values())
             return
         self._told.pop(key, None)
         if before is not None:
@@ -71,6 +79,11 @@ class Groups:
         """Return what is known about the group, None where it is not looked at."""
         reading = self._readings.get(key)
         return self._observer.look(reading) if reading is not None else None
+
+    def ask_reset(self, key: Key, target: Target, token: str) -> Reset | KafkaProblem | None:
+        """Return what came of moving the group, None while it is under way; the first time begins it."""
+        reading = self._readings.get(key)
+        return self._observer.ask_reset(reading, target, token) if reading is not None else None
 
     def find_rivals(self, key: Key) -> tuple[Key, ...]:
         """Return the other TelemetryConsumers of the same group that read other topics."""

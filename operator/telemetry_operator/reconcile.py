@@ -7,7 +7,6 @@ server (one a minute for a handler's ConfigMap, which is not watched).
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,17 +15,20 @@ from typing import Any
 import structlog
 
 from telemetry_operator import naming, status
-from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS, ClusterApi
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, ClusterApi
 from telemetry_operator.autoscaler import Autoscaler
-from telemetry_operator.errors import ClusterError, Conflict, Invalid, Missing, Refused, SpecError, Unavailable
+from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SpecError, Unavailable
+from telemetry_operator.events import EventSender
 from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment
 from telemetry_operator.group_status import build_numbers, is_worth_telling, judge_group
 from telemetry_operator.groups import Groups
 from telemetry_operator.naming import Key
 from telemetry_operator.objects.deployment import Manifest, WorkerDefaults, build_deployment, compute_hash
-from telemetry_operator.objects.event import build_event
 from telemetry_operator.ownership import Ownership, judge_ownership
+from telemetry_operator.resets import State, find_underway
+from telemetry_operator.resetter import Resetter
 from telemetry_operator.spec import Consumer, parse_consumer
+from telemetry_operator.start import judge_start, note_beginning, take_beginning, take_pods_beginning
 from telemetry_operator.status import Condition, Outcome, Verdict
 from telemetry_operator.store import Store
 
@@ -86,7 +88,8 @@ class Reconciler:
         self._clock = clock
         self._groups = groups
         self._autoscaler = Autoscaler(cluster, store, defaults, clock=clock)
-        self._instance = socket.gethostname()
+        self._events = EventSender(cluster)
+        self._resetter = Resetter(cluster, store, groups, self._events, now=now)
         self._applied: dict[Key, _Applied] = {}
         self._handler_files: dict[Key, _HandlerFile] = {}
 
@@ -109,17 +112,39 @@ class Reconciler:
             self._note_group(key, None)
             deployment = self._store.deployments.get(key.namespace, naming.deployment_name(key))
             return await self._report(fact, None, _Workload(status.judge_spec_error(error), "", deployment))
-        self._note_group(key, consumer)
+        return await self._reconcile(fact, consumer)
+
+    async def _reconcile(self, fact: ConsumerFact, consumer: Consumer) -> str:
+        # 1. What the status has to keep before anything is done, and what follows from what it has kept.
+        taken_up = await self._resetter.take_up(fact, consumer)
+        if taken_up is None:
+            return "gone"
+        fact = taken_up
+        wanted = take_beginning(consumer, fact.status)
+        is_reset = find_underway(consumer, fact.status) is not None
+        if is_reset:
+            wanted = wanted.stop()
+        # 2. What there is to be.
+        self._note_group(fact.key, wanted)
         try:
-            workload = await self._bring_about(consumer)
-            autoscaling = await self._autoscaler.bring_about(consumer)
+            workload = await self._bring_about(wanted, fact)
+            autoscaling = await self._autoscaler.bring_about(wanted)
         except Refused as error:
             workload = self._judge_refusal(consumer, error)
             await self._report(fact, consumer, workload)
             raise
-        if autoscaling is not None:
-            workload = replace(workload, beside=(*workload.beside, autoscaling))
-        return await self._report(fact, consumer, workload)
+        # 3. The group moves once the workers are gone; then they come back.
+        if is_reset:
+            reset = await self._resetter.go_on(fact, consumer, workload.deployment)
+            if reset is None:
+                return "gone"
+            if reset.state is not State.UNDERWAY:
+                return await self.reconcile(fact.key)
+            verdict = Verdict(Outcome.RECONCILING, status.RESETTING_OFFSETS, reset.message)
+            workload = replace(workload, verdict=verdict)
+        # 4. How it stands.
+        beside = (*workload.beside, *([autoscaling] if autoscaling else []), *judge_start(consumer, fact.status))
+        return await self._report(fact, consumer, replace(workload, beside=beside))
 
     def _note_group(self, key: Key, consumer: Consumer | None) -> None:
         if self._groups is not None:
@@ -146,7 +171,7 @@ class Reconciler:
             del self._handler_files[key]
         return keys
 
-    async def _bring_about(self, consumer: Consumer) -> _Workload:
+    async def _bring_about(self, consumer: Consumer, fact: ConsumerFact) -> _Workload:
         key, name = consumer.key, naming.deployment_name(consumer.key)
         image = consumer.spec.image or self._defaults.image
         # 1. Whose is the Deployment of that name, if there is one? The watch shows only those that bear our label.
@@ -167,7 +192,8 @@ class Reconciler:
             if handler_hash is None:
                 return _Workload(missing, image, deployment, (status.judge_handler("", (), missing),))
         # 3. The Deployment as it should be, applied where it is not.
-        manifest = build_deployment(consumer, self._defaults, handler_hash)
+        told = take_pods_beginning(consumer, fact.status, deployment.start_from if deployment is not None else None)
+        manifest = build_deployment(told, self._defaults, handler_hash)
         deployment = await self._apply(consumer, manifest, deployment)
         # 4. How it gets on.
         template = manifest["spec"]["template"]["metadata"]["annotations"]
@@ -257,7 +283,7 @@ class Reconciler:
             deployment=workload.deployment,
             beside=beside,
         )
-        patch = status.compute_patch(fact.status, wanted | numbers)
+        patch = status.compute_patch(fact.status, wanted | numbers | self._note_beginning(fact, consumer, workload))
         due = self._groups is not None and self._groups.is_due(key)
         if not patch or not (due or is_worth_telling(fact.status, patch)):
             return verdict.outcome.value
@@ -269,38 +295,26 @@ class Reconciler:
         self._note_told(key)
         if status.find_transition(fact.status, verdict):
             log.info("condition changed", consumer=str(key), condition=verdict.outcome.value, reason=verdict.reason)
-            harmless = verdict.outcome is Outcome.READY or verdict.reason == status.ROLLING_OUT
-            await self._send_event(fact, verdict.reason, verdict.message, now, harmless=harmless)
+            harmless = verdict.outcome is Outcome.READY or verdict.reason in status.HARMLESS
+            await self._events.send(fact, verdict.reason, verdict.message, now, harmless=harmless)
         for condition in status.find_alarms(fact.status, beside):
             log.info("condition changed", consumer=str(key), condition=condition.type, reason=condition.reason)
             harmless = condition.status != condition.alarm
             note = condition.message or f"{condition.type} is over"
-            await self._send_event(fact, condition.reason, note, now, harmless=harmless)
+            await self._events.send(fact, condition.reason, note, now, harmless=harmless)
         return verdict.outcome.value
+
+    def _note_beginning(self, fact: ConsumerFact, consumer: Consumer | None, workload: _Workload) -> dict[str, Any]:
+        if consumer is None:
+            return {}
+        look = self._groups.look(fact.key) if self._groups is not None else None
+        ready = workload.deployment.ready if workload.deployment is not None else 0
+        return note_beginning(consumer, fact.status, look, ready=ready, now=self._now())
 
     def _note_told(self, key: Key) -> None:
         look = self._groups.look(key) if self._groups is not None else None
         if self._groups is not None and look is not None and look.facts is not None:
             self._groups.tell(key, look.facts.observed_at)
-
-    async def _send_event(
-        self, fact: ConsumerFact, reason: str, message: str, now: datetime, *, harmless: bool
-    ) -> None:
-        event = build_event(
-            fact.key,
-            fact.uid,
-            kind="Normal" if harmless else "Warning",
-            reason=reason,
-            note=message,
-            action="Reconcile",
-            at=now,
-            instance=self._instance,
-        )
-        try:
-            await self._cluster.create(EVENTS, event)
-        except ClusterError as error:
-            # The status has it too; an Event is not worth another reconcile.
-            log.warning("event not sent", consumer=str(fact.key), problem=str(error))
 
 
 def _is_marked(manifest: Manifest, found: DeploymentFact) -> bool:

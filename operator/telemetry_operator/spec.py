@@ -28,6 +28,9 @@ DEFAULT_RESOURCES: dict[str, Any] = {
     "limits": {"memory": "512Mi"},
 }
 
+RESET_CHARACTERS = 200
+"""As much as is kept of what a reset is asked for with: more than any that can work has."""
+
 SecretKey = Literal["username", "password", "ca.crt", "tls.crt", "tls.key"]
 _KEYS_OF_PROTOCOL: dict[str, tuple[SecretKey, ...]] = {
     "PLAINTEXT": (),
@@ -283,6 +286,8 @@ class Consumer(BaseModel):
     generation: int
     restart: str | None
     """Value of the annotation that rolls the pods."""
+    reset: str | None
+    """Value of the annotation that moves the group, as far as it is kept in the status."""
     spec: Spec
 
     @property
@@ -294,6 +299,17 @@ class Consumer(BaseModel):
     def workers(self) -> int:
         """How many workers are asked for: none while paused."""
         return 0 if self.spec.paused else self.spec.replicas
+
+    def stop(self) -> Consumer:
+        """Return it as it is to run while its workers have to be gone."""
+        return self._change(paused=True)
+
+    def start_from(self, place: str) -> Consumer:
+        """Return it with another place for a new group to begin."""
+        return self if self.spec.start_from == place else self._change(start_from=place)
+
+    def _change(self, **fields: object) -> Consumer:
+        return self.model_copy(update={"spec": self.spec.model_copy(update=fields)})
 
     @property
     def dead_letter_topic(self) -> str | None:
@@ -316,6 +332,7 @@ def parse_consumer(body: Mapping[str, Any]) -> Consumer:
     Raises SpecError with the path of the first field that can't work.
     """
     metadata = body["metadata"]
+    annotations = metadata.get("annotations", {})
     try:
         spec = Spec.model_validate(body.get("spec", {}))
     except ValidationError as error:
@@ -325,7 +342,8 @@ def parse_consumer(body: Mapping[str, Any]) -> Consumer:
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         generation=metadata["generation"],
-        restart=metadata.get("annotations", {}).get(naming.ANNOTATION_RESTART),
+        restart=annotations.get(naming.ANNOTATION_RESTART),
+        reset=annotations.get(naming.ANNOTATION_RESET, "")[:RESET_CHARACTERS] or None,
         spec=spec,
     )
 

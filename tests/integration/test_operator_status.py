@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from integration.operator_kafka import commit, member, send_letters
+from integration.operator_kafka import commit, committed_of, member, send_letters
 from integration_helpers import send
 from support.kafka_broker import KafkaBroker
-from telemetry_operator.api import CONSUMERS
+from telemetry_operator import naming
+from telemetry_operator.api import CONSUMERS, DEPLOYMENTS
 from telemetry_operator.controller import Controller
 from telemetry_operator.kafka.observer import Observer
 from telemetry_operator.kafka.settings import load_kafka_settings
@@ -35,9 +36,21 @@ class Operator:
             observer=lambda on_news: Observer(load_kafka_settings(environment), on_news=on_news, interval=1),
         )
 
-    def write(self, spec: dict[str, Any]) -> None:
-        """Write the TelemetryConsumer, as kubectl would."""
-        self.controller.see_consumer(self.cluster.put(CONSUMERS, consumer_body(spec)), gone=False)
+    def write(self, spec: dict[str, Any], *, reset: str | None = None) -> None:
+        """Write the TelemetryConsumer, as kubectl would, keeping its status."""
+        body = consumer_body(spec, annotations={} if reset is None else {naming.ANNOTATION_RESET: reset})
+        known = self.cluster.get(CONSUMERS, *KEY) or {}
+        kept = {"status": known["status"]} if "status" in known else {}
+        self.controller.see_consumer(self.cluster.put(CONSUMERS, body | kept), gone=False)
+
+    async def settle(self, workers: int) -> None:
+        """Do what the Deployment's controller would, once so many workers are asked for: they are there."""
+        async with asyncio.timeout(45):
+            while not (found := self.cluster.get(DEPLOYMENTS, *KEY)) or found["spec"]["replicas"] != workers:
+                await asyncio.sleep(0.05)
+        names = ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")
+        counts = dict.fromkeys(names, workers) | {"observedGeneration": found["metadata"]["generation"]}
+        self.controller.see_deployment(self.cluster.put_status(DEPLOYMENTS, found, counts), gone=False)
 
     async def wait_for(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Return the status once ``condition`` holds for it."""
@@ -109,3 +122,49 @@ async def test_a_stranger_with_other_topics_is_a_conflict(
         await asyncio.to_thread(stranger.__exit__, None, None, None)
     assert any("stranger" in condition["message"] for condition in status["conditions"])
     await operator.wait_for(lambda status: status_of("ConsumerGroupConflict")(status) == "False")
+
+
+async def test_a_group_that_kafka_has_forgotten_passes_over_nothing(
+    operator: Operator, kafka: KafkaBroker, topic: str, unique: Unique
+) -> None:
+    """Given startFrom: latest and a group that has begun, when Kafka forgets it, then what came since is its lag."""
+    group = unique("group")
+    send(kafka, topic, [b"before"])
+    operator.write({"topics": [topic], "groupId": group, "startFrom": "latest", "replicas": 0})
+    status = await operator.wait_for(lambda status: status.get("lag") == 0 and "began" in status)
+    assert status["began"]["startFrom"] == "latest"
+    send(kafka, topic, [b"1", b"2"])
+    await asyncio.to_thread(kafka.admin.delete_consumer_groups([group])[group].result)
+    await operator.wait_for(lambda status: status.get("lag") == 3)
+    assert sum(committed_of(kafka, group).values()) == 0
+
+
+async def test_a_reset_moves_the_group_once_its_workers_are_gone(
+    operator: Operator, kafka: KafkaBroker, topic: str, unique: Unique
+) -> None:
+    """Given a worker, when a reset is asked for, then it is done when the worker has left, and only once."""
+    group = unique("group")
+    spec = {"topics": [topic], "groupId": group}
+    send(kafka, topic, [b"1", b"2", b"3"], partition=0)
+    commit(kafka, group, {(topic, 0): 3, (topic, 1): 0, (topic, 2): 0})
+    operator.write(spec)
+    await operator.settle(1)
+    await operator.wait_for(lambda status: status.get("lag") == 0)
+    worker = member(kafka, group, topic, name="w-1")
+    await asyncio.to_thread(worker.__enter__)
+    try:
+        operator.write(spec, reset="-2@first")
+        await operator.settle(0)
+        # The worker is no pod of the cluster in memory, so Kafka alone knows of it.
+        await operator.wait_for(lambda status: "has members" in status["conditions"][0]["message"])
+        assert committed_of(kafka, group)[topic, 0] == 3
+    finally:
+        await asyncio.to_thread(worker.__exit__, None, None, None)
+    status = await operator.wait_for(lambda status: status["offsetsReset"]["state"] == "Done")
+    assert status["offsetsReset"]["moved"] == -2
+    assert status["offsetsReset"]["message"] == f"group {group} moved to -2 in 3 partitions: 2 messages back"
+    assert committed_of(kafka, group)[topic, 0] == 1
+    await operator.settle(1)
+    status = await operator.wait_for(lambda status: status.get("lag") == 2 and status_of("Ready")(status) == "True")
+    assert status["offsetsReset"]["requested"] == "-2@first"
+    assert committed_of(kafka, group)[topic, 0] == 1

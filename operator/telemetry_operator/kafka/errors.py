@@ -22,6 +22,8 @@ TOPIC_NOT_FOUND = "TopicNotFound"
 NO_OFFSETS = "GroupHasNoOffsets"
 OFFSETS_UNKNOWN = "OffsetsUnknown"
 
+_PASSING = frozenset({GROUP_HAS_MEMBERS, OFFSETS_UNKNOWN})
+
 
 class KafkaProblem(OperatorError):
     """Kafka did not do what was asked: a reason in one word, for a condition, and a sentence for a person."""
@@ -30,6 +32,11 @@ class KafkaProblem(OperatorError):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same question may have another answer in a while, with nobody's help."""
+        return isinstance(self, KafkaAway) or self.reason in _PASSING
 
 
 class KafkaAway(KafkaProblem):

@@ -21,11 +21,11 @@ from telemetry_operator.kafka.client import PATIENCE_SECONDS, Kafka
 from telemetry_operator.kafka.errors import CLIENT_FAILED, NOT_ASKED_YET, UNAVAILABLE, KafkaAway, KafkaProblem
 from telemetry_operator.kafka.facts import KafkaFacts, Look, Reading, Trouble
 from telemetry_operator.kafka.metrics import ERRORS, GROUPS, PASS_SECONDS, PASSES
-from telemetry_operator.kafka.offsets import Reset, reset_offsets
+from telemetry_operator.kafka.offsets import reset_offsets
 from telemetry_operator.kafka.settings import KafkaSettings
 from telemetry_operator.kafka.survey import Answers, Survey
 from telemetry_operator.kafka.tail import Tail
-from telemetry_operator.kafka.targets import Target
+from telemetry_operator.kafka.targets import Reset, Target
 
 INTERVAL_SECONDS = 25.0
 """Between two looks at a group: one that fails leaves time for another before the facts are too old."""
@@ -76,6 +76,8 @@ class Observer:
         self._seen: dict[Reading, _Seen] = {}
         self._troubles: dict[Reading, Trouble] = {}
         self._away_for: str | None = None
+        self._resets: dict[str, asyncio.Task[Reset]] = {}
+        """By their tokens: under way, or done and not told yet."""
         self._wake = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="kafka")
         self._task: asyncio.Task[None] | None = None
@@ -86,9 +88,10 @@ class Observer:
 
     async def stop(self) -> None:
         """End it. Takes a few seconds at most where Kafka is silent just now."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._resets.values(), *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._kafka.stop()
         self._tail.stop()
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
@@ -114,6 +117,26 @@ class Observer:
             trouble = Trouble(reason=reason, message="Kafka has not been asked of late", since=since)
         return Look(facts=None, trouble=trouble)
 
+    def ask_reset(self, reading: Reading, target: Target, token: str) -> Reset | KafkaProblem | None:
+        """Return at once what came of the reset ``token``, None while it is under way: ``on_news`` tells of its end.
+
+        What came of it is told once. Asked for again it is tried again, which leaves alone what it has done.
+        """
+        task = self._resets.get(token)
+        if task is None:
+            self._resets[token] = asyncio.get_running_loop().create_task(self.reset_offsets(reading, target, token))
+            return None
+        if not task.done():
+            return None
+        del self._resets[token]
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if isinstance(error, KafkaProblem):
+            return error
+        log.error("a reset failed unexpectedly", group=reading.group, problem=f"{type(error).__name__}: {error}")
+        return KafkaProblem(CLIENT_FAILED, f"the operator failed to ask Kafka: {type(error).__name__}: {error}")
+
     async def reset_offsets(self, reading: Reading, target: Target, token: str) -> Reset:
         """Move the group of ``reading``, as `offsets.reset_offsets` says, and look at it again at once."""
         group, topics = reading.group, sorted(reading.topics)
@@ -122,8 +145,10 @@ class Observer:
                 self._executor, self._reset_there, group, topics, target, token
             )
         finally:
-            self._due |= {each: self._clock() for each in self._due if each.group == group}
+            own = [each for each in self._due if each.group == group]
+            self._due |= {each: self._clock() for each in own}
             self._wake.set()
+            self._tell(frozenset(own))
 
     def _reset_there(self, group: str, topics: list[str], target: Target, token: str) -> Reset:
         try:
@@ -190,10 +215,12 @@ class Observer:
             self._due[reading] = max(began + pause, self._clock() + _LEAST_PAUSE)
             if is_news(before, self._peek(reading)):
                 news.add(reading)
-        if not news:
-            return
+        if news:
+            self._tell(frozenset(news))
+
+    def _tell(self, news: frozenset[Reading]) -> None:
         try:
-            self._on_news(frozenset(news))
+            self._on_news(news)
         except Exception:
             # Whoever is told must not end the looking.
             log.exception("telling of news from Kafka failed unexpectedly")

@@ -21,7 +21,7 @@ from telemetry_operator.kafka.errors import (
 from telemetry_operator.kafka.explain import explain
 from telemetry_operator.kafka.facts import Place, StartFrom
 from telemetry_operator.kafka.lag import Span
-from telemetry_operator.kafka.targets import Target, compute_offsets
+from telemetry_operator.kafka.targets import Reset, Target, compute_offsets
 
 _AT_WORK = frozenset(
     {
@@ -46,25 +46,6 @@ class Start:
     group: str
     places: frozenset[Place]
     start_from: StartFrom
-
-
-@dataclass(frozen=True)
-class Reset:
-    """What a reset has done."""
-
-    group: str
-    before: Mapping[Place, int | None]
-    """The offsets that the group had; None where it had none."""
-    after: Mapping[Place, int]
-    done_before: bool
-    """Whether this very reset was found to have been done already, and nothing was changed."""
-
-    @property
-    def moved(self) -> int:
-        """By how many messages the group was moved on (negative: back), over all partitions that had an offset."""
-        return sum(
-            offset - before for place, offset in self.after.items() if (before := self.before.get(place)) is not None
-        )
 
 
 def commit_starts(

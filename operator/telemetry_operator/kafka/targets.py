@@ -26,6 +26,25 @@ class Shift:
 Target = StartFrom | Shift
 
 
+@dataclass(frozen=True)
+class Reset:
+    """What a reset has done."""
+
+    group: str
+    before: Mapping[Place, int | None]
+    """The offsets that the group had; None where it had none."""
+    after: Mapping[Place, int]
+    done_before: bool
+    """Whether this very reset was found to have been done already, and nothing was changed."""
+
+    @property
+    def moved(self) -> int:
+        """By how many messages the group was moved on (negative: back), over all partitions that had an offset."""
+        return sum(
+            offset - before for place, offset in self.after.items() if (before := self.before.get(place)) is not None
+        )
+
+
 def parse_start(text: str) -> StartFrom:
     """Return where a new group is to begin: ``earliest``, ``latest`` or an RFC 3339 time.
 

@@ -100,7 +100,7 @@ def build_worker_environment(consumer: Consumer, defaults: WorkerDefaults) -> li
         "CONSUMER_COMMIT": spec.commit,
         "CONSUMER_DELIVERY": spec.delivery,
         "CONSUMER_HANDLE_LIMIT_SECONDS": str(spec.handle_limit_seconds),
-        "CONSUMER_START_FROM": spec.start_from,
+        naming.VARIABLE_START_FROM: spec.start_from,
         "CONSUMER_OUTPUT_TOPIC": consumer.output_topic,
         "CONSUMER_DLQ_TOPIC": consumer.dead_letter_topic,
         "CONSUMER_MAX_ATTEMPTS": str(spec.max_attempts),

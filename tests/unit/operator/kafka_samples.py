@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from telemetry_operator.kafka.errors import KafkaProblem
 from telemetry_operator.kafka.facts import GroupView, KafkaFacts, Look, Reading, Trouble
+from telemetry_operator.kafka.targets import Reset, Target
 
 AT = datetime(2026, 2, 20, 22, 45, tzinfo=UTC)
 
@@ -36,6 +38,10 @@ class FixedObserver:
         self.runs = False
         self.watched: list[Reading] = []
         self.looks: dict[Reading, Look] = {}
+        self.resets: list[tuple[str, Target, str]] = []
+        """Groups, targets and tokens of the resets that were asked for."""
+        self.answer: Reset | KafkaProblem | None = None
+        """What comes of a reset."""
 
     def start(self) -> None:
         self.runs = True
@@ -50,3 +56,7 @@ class FixedObserver:
         return self.looks.get(
             reading, Look(facts=None, trouble=Trouble(reason="KafkaNotAskedYet", message="not yet", since=AT))
         )
+
+    def ask_reset(self, reading: Reading, target: Target, token: str) -> Reset | KafkaProblem | None:
+        self.resets.append((reading.group, target, token))
+        return self.answer

@@ -54,6 +54,7 @@ def deployment_fact(**changes: Any) -> DeploymentFact:
         "generation": 1,
         "observed_generation": 1,
         "handler_hash": None,
+        "start_from": "earliest",
         "replicas": 1,
         "updated": 1,
         "available": 1,
@@ -74,4 +75,5 @@ def pod_fact(name: str, problem: Problem | None = None, config_hash: str = "now"
         config_hash=config_hash,
         problem=problem,
         loaded=loaded,
+        ended=False,
     )

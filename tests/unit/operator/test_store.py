@@ -24,6 +24,7 @@ def pod(
         config_hash=None,
         problem=problem,
         loaded=False,
+        ended=False,
     )
 
 
