@@ -43,8 +43,8 @@ format: setup ## Put the code into its format and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup ## Unit, contract and integration tests (start a Kafka and a mosquitto of their own; a cluster is for e2e)
-	$(BIN)/pytest -m "not cluster"
+test: setup ## Unit, contract and integration tests, two at a time (start Kafka and mosquitto themselves; TEST_ARGS: pytest's)
+	$(BIN)/pytest -m "not cluster" -n 2 --dist loadfile $(TEST_ARGS)
 
 test-faults: setup ## Kill, cut and starve ingestion under load, and count (FAULT_ROUNDS=10 FAULT_SECONDS=60; FAULT_ARGS: pytest's)
 	$(BIN)/pytest tests/faults $(FAULT_ARGS)

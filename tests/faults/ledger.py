@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from faults.messages import find_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from faults.messages import Recipe, Sent
 
@@ -49,6 +49,12 @@ class Account:
     """Records that are not what was sent: other bytes, another key, another id than theirs. In words."""
     events: list[tuple[float, str]] = field(default_factory=list)
     """What happened in the run, and when."""
+
+    def lost_outside(self, spans: Collection[tuple[float, float]]) -> list[int]:
+        """Return what is lost and was acknowledged in none of these times, each from when to when."""
+        return [
+            number for number in self.lost if not any(begin <= self.acknowledged[number] <= end for begin, end in spans)
+        ]
 
     def __str__(self) -> str:
         lines = [

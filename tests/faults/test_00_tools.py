@@ -65,6 +65,12 @@ class TestLedger:
         assert "lost: 2 to 4 (3), acknowledged at 0.200 to 0.400 s" in str(account)
         assert "0.300 s: SIGKILL" in str(account)
 
+    def test_what_is_missing_outside_of_certain_times(self) -> None:
+        acknowledged = {number: number / 10 for number in range(10)}
+        account = draw_up(acknowledged, [arrival(number, number) for number in (0, 1, 5, 9)], recipe=RECIPE)
+        assert account.lost_outside([]) == account.lost
+        assert account.lost_outside([(0.25, 0.4), (0.7, 0.7), (0.9, 2.0)]) == [2, 6, 8]
+
     def test_a_copy_is_no_loss_and_no_reordering(self) -> None:
         arrivals = [arrival(0, 0), arrival(DEVICES, 1), arrival(0, 2)]
         account = draw_up({0: 0, DEVICES: 0}, arrivals, recipe=RECIPE)

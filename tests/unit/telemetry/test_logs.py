@@ -78,7 +78,7 @@ def test_a_traceback_is_a_field_of_its_event(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        object(),
+        pytest.param(object(), id="object"),
         b"\xff\x00",
         {1: 2},
         {"a": {(1, 2): 3}},
