@@ -6,7 +6,7 @@ cluster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,6 +48,15 @@ class ClusterApi(Protocol):
         self, resource: Resource, namespace: str | None, selector: str | None = None
     ) -> tuple[list[Manifest], int]:
         """Return all objects of a namespace (None: of the cluster), and the resource version they were listed at."""
+        ...
+
+    def follow(
+        self, resource: Resource, namespace: str | None, selector: str, version: int
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        """Yield what happens to objects after ``version``: ADDED, MODIFIED or DELETED, and the object as it then is.
+
+        It may end at any time, as after an error: then they are to be listed anew.
+        """
         ...
 
     async def read(self, resource: Resource, namespace: str | None, name: str) -> Manifest | None:

@@ -1,7 +1,7 @@
 """Keeps the ScaledObject of a TelemetryConsumer that asks for autoscaling, and says how it stands.
 
-KEDA may not be there: then the replicas stay what they are, a condition says so, and nothing else is affected. The
-ScaledObjects are not watched, since a kind that is missing can't be: the periodic pass lists them about once a minute.
+KEDA may not be there: then the replicas stay what they are, a condition says so, and nothing else is affected. What
+`keda_watch` shows of its objects is in the store.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import structlog
 from telemetry_operator import naming, status
 from telemetry_operator.api import SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, ClusterApi, Manifest, Resource
 from telemetry_operator.errors import Conflict, Missing, Refused, Unavailable
-from telemetry_operator.facts import Owned, ScaledObjectFact, read_owned, read_scaled_object
+from telemetry_operator.facts import Owned, Owner, ScaledObjectFact, read_owned, read_scaled_object
 from telemetry_operator.naming import Key
 from telemetry_operator.objects.autoscaling import build_scaled_object, build_trigger_authentication
 from telemetry_operator.objects.deployment import WorkerDefaults, compute_hash
@@ -24,6 +24,8 @@ from telemetry_operator.store import Store
 
 KEDA_SECONDS = 55.0
 """How long KEDA is taken for missing before it is looked for again."""
+
+_Mark = tuple[str, int, tuple[tuple[str, str], ...], Owner | None, bool] | None
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +40,8 @@ class Autoscaler:
         self._store = store
         self._defaults = defaults
         self._clock = clock
-        self._applied: dict[Key, tuple[str, str, int]] = {}
-        """Digest, uid and generation as they were last applied: any other generation is somebody's edit."""
+        self._applied: dict[Key, tuple[str, _Mark, _Mark]] = {}
+        """A digest of what was applied last, and as what the API server took the two objects."""
         self._missed_at = float("-inf")
 
     def forget(self, key: Key) -> None:
@@ -79,21 +81,24 @@ class Autoscaler:
             build_trigger_authentication(consumer),
         )
         digest = compute_hash([manifest, authentication])
-        if found is not None and self._applied.get(key) == (digest, found.uid, found.generation):
+        named = self._store.trigger_authentications.get(key.namespace, name) if authentication is not None else None
+        if found is not None and self._applied.get(key) == (digest, _mark(found), _mark(named)):
             return status.judge_scaled_object(consumer, found)
         # 3. What says where user and certificates are, before what needs it.
+        named = None
         if authentication is not None:
             body = await self._cluster.read(TRIGGER_AUTHENTICATIONS, key.namespace, name)
             if body is not None:
                 conflict = _judge_conflict(consumer, "TriggerAuthentication", read_owned(body))
                 if conflict is not None:
                     return conflict
-            await self._apply(TRIGGER_AUTHENTICATIONS, authentication, known=body is not None)
+            named = read_owned(await self._apply(TRIGGER_AUTHENTICATIONS, authentication, known=body is not None))
+            self._store.trigger_authentications.keep(named)
         # 4. The ScaledObject itself.
         authenticated = found is not None and found.authenticated
         found = read_scaled_object(await self._apply(SCALED_OBJECTS, manifest, known=found is not None))
         self._store.scaled_objects.keep(found)
-        self._applied[key] = (digest, found.uid, found.generation)
+        self._applied[key] = (digest, _mark(found), _mark(named))
         log.info("ScaledObject brought to the spec", consumer=str(key))
         # 5. What nothing refers to any more.
         if authenticated and authentication is None:
@@ -123,6 +128,15 @@ class Autoscaler:
         body = await self._cluster.read(resource, consumer.key.namespace, name)
         if body is not None and _judge_conflict(consumer, kind, read_owned(body)) is None:
             await self._cluster.delete(resource, consumer.key.namespace, name, body["metadata"]["uid"])
+
+
+def _mark(found: Owned | None) -> _Mark:
+    """Return what tells an object as it was applied from one that somebody has edited since."""
+    if found is None:
+        return None
+    # An edit of labels, owner or annotations leaves the generation as it is.
+    paused = isinstance(found, ScaledObjectFact) and found.paused
+    return found.uid, found.generation, tuple(sorted(found.labels.items())), found.owner, paused
 
 
 def _judge_conflict(consumer: Consumer, kind: str, found: Owned) -> Condition | None:

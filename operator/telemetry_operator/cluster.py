@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from telemetry_operator import naming
@@ -31,6 +32,11 @@ PAGE_SIZE = 250
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS)
+_WATCH_SECONDS = 300
+"""How long the server goes on telling before it has to be asked anew."""
+_SILENCE_SECONDS = 75
+"""A connection that is alive brings a bookmark each minute."""
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=_WATCH_SECONDS + 30, sock_connect=10, sock_read=_SILENCE_SECONDS)
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -84,6 +90,34 @@ class Cluster:
                 # Pages that follow are of the first one's version; the last one says it too.
                 return found, int(metadata["resourceVersion"])
             query = query | {"continue": metadata["continue"]}
+
+    async def follow(
+        self, resource: Resource, namespace: str | None, selector: str, version: int
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        """Yield what happens to objects after ``version``: ADDED, MODIFIED or DELETED, and the object as it then is.
+
+        Ends after some minutes; Unavailable where that version is too old by now, or the connection falls silent.
+        """
+        query = {"watch": "true", "allowWatchBookmarks": "true", "labelSelector": selector}
+        query |= {"resourceVersion": str(version), "timeoutSeconds": str(_WATCH_SECONDS)}
+        action = f"watch {resource.path(namespace)}"
+        try:
+            response = await self._send("GET", resource.path(namespace), query=query, timeout=_WATCH_TIMEOUT)
+            try:
+                if response.status >= 300:
+                    raise _explain(action, response.status, await response.read())  # type: ignore[no-untyped-call]
+                line = b""
+                async for chunk in response.response.content.iter_any():
+                    *lines, line = (line + chunk).split(b"\n")
+                    for event in map(json.loads, filter(None, lines)):
+                        if event["type"] == "ERROR":
+                            raise Unavailable(f"{action}: {event['object'].get('message', '')}")
+                        if event["type"] != "BOOKMARK":
+                            yield event["type"], event["object"]
+            finally:
+                response.response.close()
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
 
     async def read(self, resource: Resource, namespace: str | None, name: str) -> Manifest | None:
         """Return an object, None where there is none."""
@@ -139,14 +173,7 @@ class Cluster:
         action = f"{method} {path}"
         API_CALLS.labels(method=method, resource=_resource_of(path)).inc()
         try:
-            # The client's own serializer would copy the body value by value; it has the credentials, which we need.
-            _, url, headers, _, _ = await self._client.param_serialize(
-                method, path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
-            )
-            headers["Content-Type"] = content_type
-            response = await self._client.call_api(
-                method, f"{url}?{urlencode(query)}" if query else url, headers, body, _request_timeout=_TIMEOUT
-            )
+            response = await self._send(method, path, query=query, body=body, content_type=content_type)
             data = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
@@ -154,6 +181,24 @@ class Cluster:
             answer: Manifest = json.loads(data)
             return answer
         raise _explain(action, response.status, data)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,
+    ) -> RESTResponse:
+        # The client's own serializer would copy the body value by value; it has the credentials, which we need.
+        _, url, headers, _, _ = await self._client.param_serialize(
+            method, path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+        )
+        headers["Content-Type"] = content_type
+        address = f"{url}?{urlencode(query)}" if query else url
+        return await self._client.call_api(method, address, headers, body, _request_timeout=timeout)
 
 
 def _resource_of(path: str) -> str:

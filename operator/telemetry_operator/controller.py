@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import structlog
 
 from telemetry_operator import naming
-from telemetry_operator.api import CONSUMERS, DEPLOYMENTS, PODS, SCALED_OBJECTS, ClusterApi, Resource
-from telemetry_operator.errors import ClusterError, Missing, Refused
+from telemetry_operator.api import CONSUMERS, DEPLOYMENTS, PODS, ClusterApi, Resource
+from telemetry_operator.errors import ClusterError, Missing
 from telemetry_operator.facts import (
     ConsumerFact,
     DeploymentFact,
@@ -26,10 +26,10 @@ from telemetry_operator.facts import (
     read_consumer,
     read_deployment,
     read_pod,
-    read_scaled_object,
 )
 from telemetry_operator.groups import Groups, Observes
 from telemetry_operator.kafka.facts import Reading
+from telemetry_operator.keda_watch import KedaWatch
 from telemetry_operator.liveness import Liveness
 from telemetry_operator.metrics import PASSES, QUEUE, RECONCILE_SECONDS, RECONCILES, count_conditions
 from telemetry_operator.naming import Key
@@ -84,6 +84,7 @@ class Controller:
         )
         self._queue = WorkQueue(self._work)
         QUEUE.set_function(lambda: len(self._queue))
+        self._keda = KedaWatch(cluster, self.store, self._namespaces, self._queue.add)
         self._conditions: dict[Key, str] = {}
         self._listed_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,7 +108,7 @@ class Controller:
         """Start the queue's workers and the periodic pass."""
         if self._observer is not None:
             self._observer.start()
-        for coroutine in (self._queue.run(WORKERS), self._run_passes(), self._run_tellings()):
+        for coroutine in (self._queue.run(WORKERS), self._run_passes(), self._run_tellings(), self._keda.run()):
             self._tasks.add(asyncio.get_running_loop().create_task(coroutine))
 
     async def stop(self) -> None:
@@ -208,17 +209,7 @@ class Controller:
                 self._queue.add(Key(deployment.namespace, deployment.name))
             for pod in await self._list(PODS, namespace, selector, read_pod, self.store.pods):
                 self._queue.add(Key(pod.namespace, pod.consumer))
-            await self._list_scaled_objects(namespace)
         self._listed_at = self._clock()
-
-    async def _list_scaled_objects(self, namespace: str | None) -> None:
-        shelf, selector = self.store.scaled_objects, naming.WATCH_SELECTOR
-        try:
-            await self._list(SCALED_OBJECTS, namespace, selector, read_scaled_object, shelf)
-        except Missing:
-            return  # no KEDA: a TelemetryConsumer that wants it says so
-        except Refused as error:
-            log.warning("ScaledObjects can't be listed, autoscaling is not kept", problem=str(error))
 
     async def _list(
         self,

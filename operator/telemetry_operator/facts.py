@@ -84,6 +84,8 @@ class ScaledObjectFact(Owned):
     """Status, reason and message of its condition Ready; None where KEDA has not said yet."""
     authenticated: bool
     """Whether it refers to a TriggerAuthentication."""
+    paused: bool
+    """Whether KEDA is told to leave its target alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +183,7 @@ def read_scaled_object(body: Body) -> ScaledObjectFact:
         **_ownership(body["metadata"]),
         ready=(ready["status"], ready.get("reason", ""), ready.get("message", "")) if ready else None,
         authenticated=any("authenticationRef" in trigger for trigger in body["spec"].get("triggers", ())),
+        paused=naming.ANNOTATION_KEDA_PAUSED in (body["metadata"].get("annotations") or {}),
     )
 
 

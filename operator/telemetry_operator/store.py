@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-from telemetry_operator.facts import ConsumerFact, DeploymentFact, Fact, PodFact, ScaledObjectFact
+from telemetry_operator.facts import ConsumerFact, DeploymentFact, Fact, Owned, PodFact, ScaledObjectFact
 from telemetry_operator.naming import Key
 
 FactT = TypeVar("FactT", bound=Fact)
@@ -99,7 +99,7 @@ class Store:
         self.deployments: Shelf[DeploymentFact] = Shelf()
         self.pods: Shelf[PodFact] = Shelf()
         self.scaled_objects: Shelf[ScaledObjectFact] = Shelf()
-        """Only ever listed: no watch owes anything here."""
+        self.trigger_authentications: Shelf[Owned] = Shelf()
 
     def shelves(self) -> dict[str, Shelf[ConsumerFact] | Shelf[DeploymentFact] | Shelf[PodFact]]:
         """Return the shelves that a watch feeds, by the name of what is on them."""

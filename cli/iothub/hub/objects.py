@@ -6,9 +6,10 @@ suite (tests/contract/test_reconcile.py), so that it can't grow a mind of its ow
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -92,6 +93,25 @@ class ObjectStore:
             if selector is None or selector in body["metadata"].get("labels", {})
         ]
         return copy.deepcopy(found), next(self._versions)
+
+    async def follow(
+        self, resource: Resource, namespace: str | None, selector: str, version: int
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        """Yield what happens to objects that bear the label ``selector``, from now on and for ever."""
+        self._check_served(resource)
+        happened: asyncio.Queue[tuple[str, Manifest]] = asyncio.Queue()
+
+        def note(body: Manifest, gone: bool) -> None:
+            metadata = body["metadata"]
+            if selector in metadata.get("labels", {}) and namespace in {None, metadata["namespace"]}:
+                happened.put_nowait(("DELETED" if gone else "MODIFIED", copy.deepcopy(body)))
+
+        self.watch(resource, note)
+        try:
+            while True:
+                yield await happened.get()
+        finally:
+            self._watchers[resource.plural].remove(note)
 
     async def read(self, resource: Resource, namespace: str | None, name: str) -> Manifest | None:
         """Return a copy of an object, None where there is none."""

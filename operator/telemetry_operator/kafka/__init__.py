@@ -9,8 +9,9 @@ With ``Reading.start_from`` the starting offsets of a group that has none are co
 without a call. Kafka forgets the offsets of a group that was empty for long (``offsets.retention.minutes``), so for one
 that has begun `telemetry_operator.start` says ``earliest``, whatever the spec has.
 
-A reset (``ask_reset``) is a task of its own: its end is news, too. OffsetsRefused says why nothing was changed; what may
-pass (KafkaAway, members that Kafka still counts) is to be asked again with the same token, which does nothing twice.
+A reset (``ask_reset``) is a task of its own: its end is news, too. OffsetsRefused says why nothing was changed; what
+may pass (KafkaAway, members that Kafka still counts) is to be asked for again with the same token: nothing is done
+twice.
 
 The rooms
 ---------

@@ -61,6 +61,37 @@ async def test_a_list_is_read_page_by_page(kmock: RawHandler, cluster: Cluster) 
     assert {request.params["limit"] for request in requests} == {"250"}
 
 
+async def test_what_happens_is_followed_in_whatever_pieces_it_comes(kmock: RawHandler, cluster: Cluster) -> None:
+    events = [
+        {"type": "ADDED", "object": {"n": 1}},
+        {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}},
+        {"type": "DELETED", "object": {"n": 2}},
+    ]
+    stream = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+    kmock["get /api/v1/namespaces/plant/pods"] << stream
+    found = [event async for event in cluster.follow(PODS, "plant", "a=b", 7)]
+    assert found == [("ADDED", {"n": 1}), ("DELETED", {"n": 2})]
+    (request,) = kmock["get"]
+    asked = {name: request.params[name] for name in ("watch", "labelSelector", "resourceVersion")}
+    assert asked == {"watch": "true", "labelSelector": "a=b", "resourceVersion": "7"}
+
+
+async def test_a_version_that_is_too_old_is_an_error(kmock: RawHandler, cluster: Cluster) -> None:
+    gone = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
+    kmock["get /api/v1/pods"] << json.dumps(gone).encode() + b"\n"
+    with pytest.raises(Unavailable, match="watch /api/v1/pods: too old"):
+        [event async for event in cluster.follow(PODS, None, "a", 7)]
+
+
+@pytest.mark.parametrize(("answer", "error"), [(404, Missing), (403, Refused), (503, Unavailable)])
+async def test_what_cant_be_followed_is_said(
+    kmock: RawHandler, cluster: Cluster, answer: int, error: type[Exception]
+) -> None:
+    kmock["get /api/v1/pods"] << answer << {"reason": "R", "message": "m"}
+    with pytest.raises(error, match="m"):
+        [event async for event in cluster.follow(PODS, None, "a", 7)]
+
+
 async def test_every_call_carries_the_token_and_our_name(kmock: RawHandler, cluster: Cluster) -> None:
     kmock << {"items": [], "metadata": {"resourceVersion": "1"}}
     await cluster.list_objects(PODS, "plant")

@@ -105,5 +105,5 @@ app.kubernetes.io/component: crds
 # Autoscaling, where KEDA is installed.
 - apiGroups: [keda.sh]
   resources: [scaledobjects, triggerauthentications]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 {{- end -}}
