@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ingestion.claims import find_claimed_device
 from ingestion.topic_filters import compile_filter
 from telemetry import headers as h
-from telemetry.codec import decode_json
 from telemetry.dead_letters import OWN_HEADERS
-from telemetry.errors import InvalidTelemetry
 from telemetry.schema.v1 import find_device_problem
 from telemetry.timestamps import format_utc
 
@@ -124,16 +123,6 @@ def build_mqtt_record(
     """
     identity, more = _read_properties(user_properties, content_type, bounds, retained=False)
     return _assemble(topic, device, payload, identity, [at(received_at), *_origin_headers(topic, device), *more])
-
-
-def find_claimed_device(payload: bytes) -> str | None:
-    """Return the device that a payload says it is of, or None where it says none or no valid one."""
-    try:
-        document = decode_json(payload)
-    except InvalidTelemetry:
-        return None
-    device = document.get("device") if type(document) is dict else None
-    return device if find_device_problem(device) is None else None
 
 
 def is_traceparent(text: str) -> bool:

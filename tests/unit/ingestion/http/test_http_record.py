@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ingestion import record
 from ingestion.api_keys import ApiKey
-from ingestion.http_record import Envelope, NotAllowed, build_envelope, build_http_record, find_claimed_device
+from ingestion.http_record import Envelope, NotAllowed, build_envelope, build_http_record
 from telemetry.headers import derive_id
-from telemetry.schema.v1 import find_device_problem
 
 MOMENT = datetime(2026, 2, 20, 22, 45, 1, 500_000, tzinfo=UTC)
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -104,35 +99,3 @@ def test_messages_of_one_request_do_not_share_their_headers() -> None:
     first, second = (build_http_record(envelope(), index, READING) for index in (0, 1))
     first.headers.append(("more", b""))
     assert "more" not in dict(second.headers)
-
-
-DEVICES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just("x" * 129) | st.lists(st.just("a"))
-MEMBERS = st.lists(st.tuples(st.sampled_from(["device", "devic", "a", "d\u00e9"]), DEVICES), max_size=4)
-
-
-@given(members=MEMBERS, ascii_only=st.booleans(), inner=MEMBERS)
-def test_the_claim_is_read_as_mqtts_is(members: list[tuple[str, Any]], inner: Any, *, ascii_only: bool) -> None:
-    """Given an object in which names may come twice and be nested, then both ways in find the same device."""
-
-    def write(value: object) -> str:
-        return json.dumps(value, ensure_ascii=ascii_only)
-
-    nested = "{" + ", ".join(f"{write(name)}: {write(value)}" for name, value in inner) + "}"
-    pairs = [f'"metrics": {nested}', *(f"{write(name)}: {write(value)}" for name, value in members)]
-    for order in (pairs, pairs[::-1]):
-        text = ("{" + ", ".join(order) + "}").encode()
-        assert find_claimed_device(text) == record.find_claimed_device(text)
-
-
-@given(value=st.binary(max_size=60))
-def test_no_bytes_crash_it(value: bytes) -> None:
-    found = find_claimed_device(value)
-    assert found is None or find_device_problem(found) is None
-
-
-def test_an_escaped_name_is_the_same_name() -> None:
-    assert find_claimed_device(b'{"\\u0064evice": "D"}') == "D"
-
-
-def test_nesting_without_end_is_no_claim() -> None:
-    assert find_claimed_device(b'{"a": ' + b"[" * 100_000) is None
