@@ -174,6 +174,64 @@ def test_time_grows_with_the_size_and_no_faster(body: bytes) -> None:
     assert measure(body) < 10
 
 
+def feed_in_pieces(body: bytes, size: int = 65_536) -> tuple[ArraySplitter, list[bytes]]:
+    splitter = ArraySplitter()
+    return splitter, split(splitter, body, [size] * (len(body) // size))
+
+
+class TestWork:
+    """How many brackets are looked at one by one: what a body can cost, whoever made it."""
+
+    @pytest.mark.parametrize("reading", [b'{"m": {"a": [1, 2]}}', b'{"a": [{"b": {"c": ["]"]}}]}', b"1", b'"[["'])
+    def test_telemetry_takes_none_but_where_a_piece_ends(self, reading: bytes) -> None:
+        body = b"[" + b", ".join([reading] * 100_000) + b"]"
+        splitter, found = feed_in_pieces(body)
+        assert found == [reading] * 100_000
+        assert splitter.steps <= 12 * (len(body) // 65_536 + 1)
+
+    @pytest.mark.parametrize("opening", [b"[", b'{"a":', b"[0,", b'["", '])
+    def test_what_is_nested_deep_is_one_message(self, opening: bytes) -> None:
+        nested = opening * 10_000 + (b"}" if opening[0] == ord("{") else b"]") * 10_000
+        splitter, found = feed_in_pieces(b"[1, " + nested + b", 2]")
+        assert found == [b"1", nested, b"2"]
+        assert splitter.steps <= 20_000
+
+    def test_a_run_of_brackets_is_one_step(self) -> None:
+        nested = b"[" * 5_000_000 + b"]" * 5_000_000
+        splitter, found = feed_in_pieces(b"[" + nested + b"]")
+        assert found == [nested]
+        assert splitter.steps <= 2 * (len(nested) // 65_536 + 1)
+
+    @pytest.mark.parametrize("unit", [b"[0", b'[""', b'{"":', b"[[[[[[0]0]0]0]0]0],", b"[" * 70 + b"0" + b"]0" * 70])
+    @pytest.mark.parametrize("size", [1_000, 65_536, 3_000_000])
+    def test_what_is_made_of_brackets_is_refused_before_it_has_cost_much(self, unit: bytes, size: int) -> None:
+        body = b"[" + unit * (3_000_000 // len(unit)) + b"]"
+        splitter = ArraySplitter()
+        with pytest.raises(BodyError, match="has too many brackets, nested too deep: send it as application/x-ndjson"):
+            split(splitter, body, [size] * (len(body) // size))
+        assert splitter.steps <= 20_001 + len(body) // 16 + 12 * (len(body) // size + 1)
+
+    def test_many_small_pieces_are_no_work_of_the_bodys(self) -> None:
+        """Given a device that sends a few bytes at a time, then a long body of it is taken all the same."""
+        reading = b'{"a": [{"b": {"c": ["x"]}}]}'
+        body = b"[" + b", ".join([reading] * 3_000) + b"]"
+        for size in (1, 3, 20):
+            assert feed_in_pieces(body, size)[1] == [reading] * 3_000
+
+
+def test_a_small_body_is_not_kept_beside_its_messages() -> None:
+    """Given messages that wait for Kafka, then the request holds no second copy of them."""
+    for body in (b'["abc", "def"]', b'{"a": 1}', b'["abc" "d"]'):
+        splitter = JsonSplitter()
+        splitter.feed(body)
+        splitter.finish()
+        assert not splitter._small
+    whole = b'{"a": 1}'
+    splitter = JsonSplitter()
+    splitter.feed(whole)
+    assert splitter.finish()[0] is whole
+
+
 def test_a_large_body_is_split_as_a_small_one_is() -> None:
     for element in (b'{"a": [1, "x,]"]}', b"NaN"):
         body = b"  [" + b" , ".join([element] * 30_000) + b"]"
