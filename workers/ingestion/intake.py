@@ -13,12 +13,12 @@ from functools import partial
 from typing import Literal, cast
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, Message
 
+from ingestion.raw_producer import RawProducer, explain_failure
 from ingestion.record import Header, RawRecord
 from ingestion.settings import IngestionSettings
 from producers.config import ProducerConfig
-from producers.kafka_producer import PARTITION_UA, KafkaProducer, _note_failure
 from telemetry import metrics
 from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES, Cause, build_dead_letter
 from telemetry.errors import DeliveryError, FatalKafkaError, QueueFull
@@ -53,7 +53,7 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._name = name
-        self._producer = _Producer(
+        self._producer = RawProducer(
             config.model_copy(update={"message_timeout_ms": timeout_ms, "message_max_bytes": DLQ_MAX_MESSAGE_BYTES}),
             settings.topic,
         )
@@ -187,33 +187,6 @@ class Intake:
             self._accepted.inc(new)
 
 
-class _Producer(KafkaProducer):
-    """The producer, a shorter way into it, and what else its client can tell."""
-
-    def send(self, topic: str, record: RawRecord, report: _Delivery) -> None:
-        """Queue a record whose headers are known to be good, and serve nothing.
-
-        Raises QueueFull or another DeliveryError, or FatalKafkaError.
-        """
-        if self._fatal is not None:
-            raise FatalKafkaError(self._fatal)
-        try:
-            # By position, which is faster: partition, callback, a second name of it, timestamp, headers.
-            self._send(topic, record.value, record.key, PARTITION_UA, report, None, 0, record.headers)  # type: ignore[arg-type]
-        except BufferError:
-            raise QueueFull(f"{topic}: the producer's queue is full; {self._room}") from None
-        except KafkaException as error:
-            raise self._refused(error.args[0], topic) from error
-
-    def find_topic_problem(self, topic: str, timeout: float) -> str | None:
-        """Return why nothing can be sent to ``topic`` now, or None."""
-        try:
-            found = self._producer.list_topics(topic, timeout).topics[topic]
-        except KafkaException as error:
-            return f"Kafka does not answer: {error.args[0].str()}"
-        return None if found.error is None else f"topic {topic}: {found.error.str()}"
-
-
 class _Delivery:
     """A message on its way, and what its delivery report calls."""
 
@@ -227,7 +200,7 @@ class _Delivery:
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         try:
-            self._intake._settle(self, None if error is None else _note_failure(error, message), message)
+            self._intake._settle(self, None if error is None else explain_failure(error, message), message)
         except Exception:
             # Let through, it would hit whichever thread happens to poll, for a message that is not its own.
             log.exception("answer failed", topic=message.topic())

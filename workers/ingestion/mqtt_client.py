@@ -6,13 +6,15 @@ retained messages each time that it is made; there are no shared ones.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Callable
 
+import paho.mqtt
 import structlog
 from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -36,15 +38,26 @@ class IngestionClient(Client):
             clean_session=None if version == MQTT_5 else False,
             protocol=MQTTProtocolVersion(version),
             transport=settings.transport,
+            manual_ack=True,
         )
+        self._version = version
         self._take = take
         self.connection: BufferedSocket | None = None
         """The present connection, or the last one."""
+        self.has_ended = False
+        """Whether its thread, once started, neither reads any more nor tries to come back."""
 
-    @property
-    def is_running(self) -> bool:
-        """Whether its thread, once started, still reads, or tries to come back."""
-        return self._thread is not None and self._thread.is_alive()
+    def loop_start(self) -> MQTTErrorCode:
+        """Start the thread that reads."""
+        self.has_ended = False
+        return super().loop_start()
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        """Read, and come back, until told otherwise: what the thread does."""
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        finally:
+            self.has_ended = True
 
     def add_puback(self, mid: int) -> None:
         """Add an acknowledgement to what `flush` sends."""
@@ -56,14 +69,13 @@ class IngestionClient(Client):
         if self.connection is not None:
             self.connection.flush()
 
-    def _create_socket_connection(self) -> socket.socket:
-        connection = super()._create_socket_connection()
-        # PUBACKs are collected here already: the kernel would only hold them back until the next message comes.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-
     def _create_socket(self) -> BufferedSocket:
-        self.connection = BufferedSocket(super()._create_socket(), self._protocol, self._take)
+        inner = super()._create_socket()
+        # PUBACKs are collected here already: the kernel would only hold them back until the next message comes. What is
+        # set on a duplicate counts for the connection, also within TLS or a websocket.
+        with socket.socket(fileno=os.dup(inner.fileno())) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = BufferedSocket(inner, self._version, self._take)
         return self.connection
 
 
@@ -74,6 +86,7 @@ def make_client(settings: MqttSettings, version: int, take: Callable[[list[Publi
             "MQTT_SHARE_GROUP is set, and the broker speaks only MQTT 3.1.1, which has no shared subscriptions: "
             "run one replica without it, or take a broker that speaks MQTT 5"
         )
+    _check_paho()
     client = IngestionClient(settings, version, take)
     if settings.username is not None:
         password = settings.password.get_secret_value() if settings.password else None
@@ -83,7 +96,7 @@ def make_client(settings: MqttSettings, version: int, take: Callable[[list[Publi
     if settings.uses_tls:
         context = make_tls_context(settings)
         client.tls_set_context(context)
-        client.on_pre_connect = lambda *_: _renew_certificate(context, settings)
+        client.on_pre_connect = lambda *_: _renew_certificates(context, settings)
     client.reconnect_delay_set(1, 30)
     return client
 
@@ -146,14 +159,29 @@ def disconnect(client: Client, *, ends_session: bool) -> None:
     client.disconnect(properties=properties)
 
 
+def _check_paho() -> None:
+    """Look for the one thing of paho's inside that we stand on. Raises ConfigurationError.
+
+    Were `Client._create_socket` gone, ours would never be called, and telemetry would go to paho itself and nowhere
+    behind that. For the same reason paho never acknowledges by itself: what came that way would come again.
+    """
+    if not callable(getattr(Client, "_create_socket", None)):
+        raise ConfigurationError(
+            f"paho-mqtt {paho.mqtt.__version__} makes its connections in another way than ingestion knows: install a "
+            "version that the hub is tested with, 2.1 or 2.2"
+        )
+
+
 def _load_certificate(context: ssl.SSLContext, settings: MqttSettings) -> None:
     if settings.tls_cert is not None:
         context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
 
 
-def _renew_certificate(context: ssl.SSLContext, settings: MqttSettings) -> None:
-    """Read the client's certificate again: short-lived ones are replaced while the process runs."""
+def _renew_certificates(context: ssl.SSLContext, settings: MqttSettings) -> None:
+    """Read the files again: short-lived certificates, and authorities too, are replaced while the process runs."""
     try:
         _load_certificate(context, settings)
+        if settings.tls_ca is not None:
+            context.load_verify_locations(settings.tls_ca)
     except OSError as error:
-        log.warning("client certificate not read, the one from before is used", why=str(error))
+        log.warning("certificates not read, those from before are used", why=str(error))

@@ -53,7 +53,8 @@ class MqttSettings(BaseSettings):
     tls: bool = False
     """Whether the connection is encrypted; any of the three below turns it on too."""
     tls_ca: str | None = None
-    """Path of the certificates that the broker's is checked against; left out, the system's own."""
+    """Path of the certificates that the broker's is checked against, read again at each connection; left out, the
+    system's own."""
     tls_cert: str | None = None
     """Path of the client's certificate, for mutual TLS; read again at each connection."""
     tls_key: str | None = None
