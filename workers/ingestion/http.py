@@ -10,6 +10,7 @@ own, so that neither is in the other's way.
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ import uvloop
 from ingestion.api_keys import WatchedKeys
 from ingestion.deliveries import AckPump
 from ingestion.http_app import HttpApp
-from ingestion.http_server import BACKLOG, HttpServer
+from ingestion.http_server import BACKLOG, MOST_REFUSED, HttpServer
 from ingestion.http_settings import HttpSettings
 from ingestion.intake import Intake
 from ingestion.settings import IngestionSettings
@@ -40,6 +41,8 @@ _ASK = 2.0
 """Seconds that Kafka has to answer whether its topics are there."""
 _GRACE = 5.0
 """On SIGTERM a request may take so many seconds beyond the time that it may wait for Kafka."""
+_OTHER_FILES = 200
+"""Files beside devices' connections that may be open: to Kafka's brokers, health, logs."""
 
 log = structlog.get_logger(__name__)
 
@@ -127,6 +130,21 @@ class HttpIngestion:
         self.stop()
 
 
+def make_room_for_connections(number: int) -> None:
+    """Let the process have a file open for each of ``number`` connections. Raises ConfigurationError."""
+    needed = number + MOST_REFUSED + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"INGESTION_MAX_CONNECTIONS is {number}, for which {needed} files have to be open, and this process may "
+            f"have {soft}, at most {hard}: set a lower one, or raise the limit (ulimit -n)"
+        ) from error
+
+
 def main() -> int:
     """Run HTTP ingestion as the environment says until SIGTERM or SIGINT; return the process's exit code."""
     return run_process(_run)
@@ -136,6 +154,7 @@ def _run(process: ProcessSettings) -> None:
     http, kafka, settings = load_settings(HttpSettings), load_settings(ProducerConfig), load_settings(IngestionSettings)
     for name in find_unknown_variables(ProducerConfig):
         log.warning("unknown variable, ignored", variable=name)
+    make_room_for_connections(http.max_connections)
     if "linger_ms" not in kafka.model_fields_set:
         kafka = kafka.model_copy(update={"linger_ms": _LINGER_MS})
     keys = WatchedKeys(http.api_keys_file) if http.api_keys_file is not None else None

@@ -28,12 +28,14 @@ from telemetry import metrics
 _SMALL = 65_536
 """The rest of a refused body up to so many bytes is awaited, so that the connection can go on."""
 _LINGER_BYTES, _LINGER_SECONDS = 32 * 1024 * 1024, 5.0
-"""How much is thrown away behind a last answer, and how long: closing with unread bytes would reset it on its way."""
+"""How much is thrown away behind a last answer, and how long: closing with unread bytes would reset it on its way.
+The device has as long to read what it was sent."""
 _MOST_WAITING = 16
 """Requests of one connection that wait for their answers; nothing more is read before one has it."""
+_MOST_UNREAD = 256 * 1024
+"""Bytes of answers that a device may leave unread; one that asks on all the same has had its last."""
 _OFFER = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _RESPONSES = {status: metrics.INGESTION_HTTP_RESPONSES.labels(status.value) for status in problems.STATUSES}
 
 log = structlog.get_logger(__name__)
@@ -42,10 +44,21 @@ log = structlog.get_logger(__name__)
 class Owner(Protocol):
     """What a connection knows of its server."""
 
-    connections: set[HttpConnection]
     is_stopping: bool
     date_line: bytes
     """The header Date as it is now, with its line end."""
+
+    def admit(self, connection: HttpConnection) -> None:
+        """Take a new connection, and say `begin`, `refuse` or `cut_off` to it."""
+
+    def forget(self, connection: HttpConnection) -> None:
+        """It is over."""
+
+    def note_idle(self, connection: HttpConnection) -> None:
+        """It is between requests, or before the first one: the server may say `make_room` to it."""
+
+    def note_busy(self, connection: HttpConnection) -> None:
+        """A request has begun on it."""
 
 
 class _Slot:
@@ -91,14 +104,13 @@ class HttpConnection(asyncio.Protocol):
     # --- asyncio ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give the device the time that a connection may be idle."""
+        """Ask the server whether there is room."""
         self._transport = cast("asyncio.Transport", transport)
-        self._server.connections.add(self)
-        self._become_idle()
+        self._server.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The device has gone: what was not whole is not taken, and nobody waits for answers."""
-        self._server.connections.discard(self)
+        self._server.forget(self)
         self._drop_request()
         self._slots.clear()
         # It holds our methods, and would hold us until Python looks for cycles, which is seldom here.
@@ -146,6 +158,9 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
+        if self._is_deaf:
+            return  # of the piece that is being parsed
+        self._server.note_busy(self)
         self._url, self._headers, self._is_in_head, self._silent = b"", {}, True, 0
         self.deadline = time.monotonic() + self._settings.body_timeout_seconds
 
@@ -219,9 +234,21 @@ class HttpConnection(asyncio.Protocol):
 
     # --- the server ---
 
+    def begin(self) -> None:
+        """Give the device the time that a connection may be idle."""
+        self._become_idle()
+
+    def refuse(self) -> None:
+        """Answer whatever the device is going to ask that there is no room, and end."""
+        self._answer_last(problems.overloaded(self._settings.retry_after_seconds))
+
+    def make_room(self) -> None:
+        """End, to the good of another one: nothing has been asked, so nothing is owed."""
+        self._close()
+
     def on_deadline(self) -> None:
         """Time is over, for whatever it was."""
-        if self._is_deaf:
+        if self._is_deaf or self._transport.is_closing():
             self._transport.abort()
         elif self._slot is not None and self._request is not None:
             self._refuse(self._slot, problems.body_too_slow(self._settings.body_timeout_seconds))
@@ -229,12 +256,12 @@ class HttpConnection(asyncio.Protocol):
             limit = self._settings.body_timeout_seconds
             self._answer_last(problems.head_too_slow(limit))
         else:
-            self._transport.close()
+            self._close()
 
     def shut_down(self) -> None:
         """Take nothing new; requests that have begun have their answer, and then the connection ends."""
         if not self._slots and not self._is_in_head:
-            self._transport.close()
+            self._close()
         for slot in self._slots:
             slot.closes = slot is self._slots[-1]
 
@@ -251,8 +278,8 @@ class HttpConnection(asyncio.Protocol):
         slots = self._slots
         while slots and (due := slots[0].answer) is not None:
             first = slots.popleft()
-            first.closes = first.closes or (self._server.is_stopping and not slots)
-            self._transport.write(self._render(first, due))
+            first.closes = first.closes or (self._server.is_stopping and not slots) or self._reads_too_little()
+            self._transport.write(due.render(self._server.date_line, closes=first.closes, has_body=first.has_body))
             if first.closes:
                 self._close_behind(first)
                 return
@@ -261,16 +288,8 @@ class HttpConnection(asyncio.Protocol):
         if self._is_paused:
             self._choose_reading()
 
-    def _render(self, slot: _Slot, answer: Answer) -> bytes:
-        parts = [
-            _STATUS_LINES[answer.status],
-            self._server.date_line,
-            b"content-type: %s\r\ncontent-length: %d\r\n" % (answer.content_type, len(answer.body)),
-            *(b"%s: %s\r\n" % header for header in answer.headers),
-            b"connection: close\r\n\r\n" if slot.closes else b"\r\n",
-            answer.body if slot.has_body else b"",
-        ]
-        return b"".join(parts)
+    def _reads_too_little(self) -> bool:
+        return self._is_write_paused and self._transport.get_write_buffer_size() > _MOST_UNREAD
 
     def _check_head_size(self, largest: int) -> None:
         """Raise Problem for a head that is too large; ``largest`` is the most that it can have."""
@@ -332,18 +351,23 @@ class HttpConnection(asyncio.Protocol):
         if self._slots:
             self._slots[-1].closes = True
         else:
-            self._transport.close()
+            self._close()
 
     def _close_behind(self, slot: _Slot) -> None:
         """End the connection behind its last answer, once the device has had the time to read it."""
         self._slots.clear()
         if self._slot is None and not self._is_in_head:
-            self._transport.close()
+            self._close()
             return
         self._is_deaf = True
         self.deadline = time.monotonic() + _LINGER_SECONDS
         if self._transport.can_write_eof():
             self._transport.write_eof()
+
+    def _close(self) -> None:
+        """End once the device has read what is owed to it; one that does not read is cut off after a while."""
+        self._transport.close()
+        self.deadline = time.monotonic() + _LINGER_SECONDS
 
     def _drop_request(self) -> None:
         if self._request is not None:
@@ -352,8 +376,10 @@ class HttpConnection(asyncio.Protocol):
 
     def _become_idle(self) -> None:
         if self._server.is_stopping:
-            self._transport.close()
+            self._close()
+            return
         self.deadline = time.monotonic() + self._settings.keepalive_seconds
+        self._server.note_idle(self)
 
     def _choose_reading(self) -> None:
         pauses = self._is_write_paused or len(self._slots) >= _MOST_WAITING

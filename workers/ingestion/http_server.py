@@ -1,14 +1,16 @@
-"""The server of the HTTP side: its listener, its connections, their deadlines, and its end in order."""
+"""The server of the HTTP side: its listener, its connections, how many and for how long, and its end in order."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import time
+from collections import OrderedDict
 from email.utils import formatdate
 
 from ingestion.http_app import HttpApp
 from ingestion.http_connection import HttpConnection
+from ingestion.http_metrics import LIMITED, OPEN_CONNECTIONS
 from ingestion.http_settings import HttpSettings
 
 _SWEEP = 0.25
@@ -16,6 +18,8 @@ _SWEEP = 0.25
 _LOOK = 0.02
 BACKLOG = 2048
 """Connections that wait to be accepted."""
+MOST_REFUSED = 64
+"""Connections beyond the limit that are told so at a time; further ones are closed without a word."""
 
 
 class HttpServer:
@@ -26,8 +30,42 @@ class HttpServer:
         self._settings = settings
         self._listener = listener
         self.connections: set[HttpConnection] = set()
+        self._idle: OrderedDict[HttpConnection, None] = OrderedDict()
+        """Those that ask for nothing now, the longest idle one first."""
         self.is_stopping = False
         self.date_line = _build_date_line()
+        OPEN_CONNECTIONS.set_function(lambda: len(self.connections))
+
+    def admit(self, connection: HttpConnection) -> None:
+        """Take a new connection; where there are too many, in place of the one that has been idle for longest."""
+        self.connections.add(connection)
+        too_many = len(self.connections) - self._settings.max_connections
+        if too_many <= 0:
+            connection.begin()
+        elif self._idle:
+            LIMITED.labels("made_room").inc()
+            longest_idle, _ = self._idle.popitem(last=False)
+            longest_idle.make_room()
+            connection.begin()
+        elif too_many <= MOST_REFUSED:
+            LIMITED.labels("refused").inc()
+            connection.refuse()
+        else:
+            LIMITED.labels("cut_off").inc()
+            connection.cut_off()
+
+    def forget(self, connection: HttpConnection) -> None:
+        """It is over."""
+        self.connections.discard(connection)
+        self._idle.pop(connection, None)
+
+    def note_idle(self, connection: HttpConnection) -> None:
+        """It asks for nothing now."""
+        self._idle[connection] = None
+
+    def note_busy(self, connection: HttpConnection) -> None:
+        """It does."""
+        self._idle.pop(connection, None)
 
     async def serve(self, stop: asyncio.Event, grace: float) -> int:
         """Serve until ``stop``, then let requests at work end for up to ``grace`` seconds; return how many could not.

@@ -29,6 +29,9 @@ class HttpSettings(BaseSettings):
     """Most messages in one body."""
     max_header_bytes: int = Field(default=16_384, ge=1024, le=65_536)
     """Largest request line and headers together, in bytes."""
+    max_connections: int = Field(default=5000, ge=1, le=1_000_000)
+    """Most connections open at a time; for the next one the longest idle one goes, and where none is idle, it is
+    answered 503."""
     max_requests: int = Field(default=1000, ge=1, le=100_000)
     """Most requests at work at a time; the next one is answered 503."""
     max_requests_per_key: int = Field(default=500, ge=1, le=100_000)

@@ -17,6 +17,7 @@ _TYPE = "tag:iot-hub.io,2026:"
 
 STATUSES = frozenset(map(HTTPStatus, (200, 202, 400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 500, 503)))
 """All that a request can be answered."""
+_STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in STATUSES}
 
 Header = tuple[bytes, bytes]
 
@@ -29,6 +30,18 @@ class Answer:
     body: bytes
     content_type: bytes = b"application/json"
     headers: Sequence[Header] = ()
+
+    def render(self, date_line: bytes, *, closes: bool, has_body: bool) -> bytes:
+        """Return it as it goes over the wire; ``date_line`` is the header Date with its line end."""
+        parts = [
+            _STATUS_LINES[self.status],
+            date_line,
+            b"content-type: %s\r\ncontent-length: %d\r\n" % (self.content_type, len(self.body)),
+            *(b"%s: %s\r\n" % header for header in self.headers),
+            b"connection: close\r\n\r\n" if closes else b"\r\n",
+            self.body if has_body else b"",
+        ]
+        return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,20 @@
-"""docs/ingestion.md names every setting and every metric of MQTT ingestion, and no other setting."""
+"""docs/ingestion.md names every setting of MQTT ingestion, and no other; it and docs/http.md name every metric."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from ingestion import mqtt_metrics
+from ingestion import http_metrics, mqtt_metrics
 from ingestion.settings import IngestionSettings, MqttSettings
 from telemetry.settings import variable_name
 
-PAGE = (Path(__file__).parents[3] / "docs" / "ingestion.md").read_text("utf-8")
+FOLDER = Path(__file__).parents[3] / "docs"
+PAGE = (FOLDER / "ingestion.md").read_text("utf-8")
 VARIABLES = {variable_name(cls, field) for cls in (MqttSettings, IngestionSettings) for field in cls.model_fields}
 
 
@@ -34,8 +36,10 @@ def test_no_setting_is_there_that_nobody_reads() -> None:
     assert set(re.findall(r"\bMQTT_[A-Z_]+\b", PAGE)) <= VARIABLES
 
 
-def test_every_metric_is_there() -> None:
-    metrics = [metric for metric in vars(mqtt_metrics).values() if isinstance(metric, MetricWrapperBase)]
-    assert len(metrics) >= 5
+@pytest.mark.parametrize(("module", "page"), [(mqtt_metrics, "ingestion.md"), (http_metrics, "http.md")])
+def test_every_metric_is_there(module: ModuleType, page: str) -> None:
+    text = (FOLDER / page).read_text("utf-8")
+    metrics = [metric for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)]
+    assert metrics
     for metric in metrics:
-        assert f"`{metric._name}" in PAGE
+        assert f"`{metric._name}" in text
