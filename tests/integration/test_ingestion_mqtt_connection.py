@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -31,6 +35,10 @@ keyfile {folder}/../server.key
 require_certificate true
 """
 )
+ACCOUNT_CONFIG = TLS_CONFIG.replace("allow_anonymous true", "allow_anonymous false") + (
+    "protocol websockets\npassword_file {folder}/../users\n"
+)
+"""As strict as can be: websockets over TLS, a client's certificate and a password."""
 WEBSOCKET_CONFIG = (
     OPEN_CONFIG
     + """
@@ -158,6 +166,52 @@ class TestTls:
         wait_until(lambda: "can't reach the broker" in process.log, hint=lambda: process.log)
         assert process.terminate() == 0
 
+    def test_a_password_and_a_websocket_go_with_it(
+        self,
+        kafka: KafkaBroker,
+        topic: str,
+        certificates: Certificates,
+        mosquitto_factory: MosquittoFactory,
+        settings: dict[str, str],
+        start_process: Start,
+    ) -> None:
+        """Given a broker that wants all of it, and several filters, then each device is read under its own name."""
+        users = Path(certificates.path("users"))
+        users.write_text("ingestion:secret\ndevice:secret\n")
+        subprocess.run(["mosquitto_passwd", "-U", str(users)], check=True, capture_output=True)
+        broker = mosquitto_factory(ACCOUNT_CONFIG)
+        settings |= {
+            "MQTT_PORT": str(broker.port2),
+            "MQTT_TRANSPORT": "websockets",
+            "MQTT_TLS_CA": certificates.path("ca.pem"),
+            "MQTT_TLS_CERT": certificates.path("client.pem"),
+            "MQTT_TLS_KEY": certificates.path("client.key"),
+            "MQTT_USERNAME": "ingestion",
+            "MQTT_TOPICS": "telemetry/+,+/devices/#",
+            "MQTT_DEVICE_TEMPLATE": "telemetry/{device},+/devices/{device}/#",
+        }
+        stranger = start_process("ingestion.mqtt", **settings, MQTT_PASSWORD="wrong")
+        wait_until(lambda: "refuses the connection" in ask(stranger, "/readyz"), hint=lambda: stranger.log)
+        assert stranger.terminate() == 0
+        assert "wrong" not in stranger.log
+        process = start_process("ingestion.mqtt", **settings, MQTT_PASSWORD="secret")
+        ready(process)
+        device = Client(CallbackAPIVersion.VERSION2, "device", protocol=MQTTv5)
+        device.username_pw_set("device", "secret")
+        device.connect("127.0.0.1", broker.port)
+        device.loop_start()
+        topics = ["telemetry/A", "plant/devices/B", "plant/devices/C/state/temperature", "nobody/reads/this"]
+        for number, name in enumerate(topics * 500):
+            info = device.publish(name, f"{number}", qos=1)
+        info.wait_for_publish(30)
+        device.disconnect()
+        device.loop_stop()
+        wait_until(lambda: len(values(kafka, topic)) == 1500, hint=lambda: process.log[-3000:])
+        found = Counter((message.key(), headers_of(message)["mqtt_topic"]) for message in read_topic(kafka, topic))
+        assert found == {(b"A", topics[0]): 500, (b"B", topics[1]): 500, (b"C", topics[2]): 500}
+        assert process.terminate() == 0
+        assert '"unacknowledged":0' in process.log
+
     @pytest.mark.parametrize("variable", ["MQTT_TLS_CA", "MQTT_TLS_CERT"])
     def test_a_file_that_is_not_there_is_named_at_start(
         self, variable: str, settings: dict[str, str], start_process: Start
@@ -276,3 +330,17 @@ def test_a_thread_that_dies_takes_the_process_with_it(settings: dict[str, str], 
     wait_until(lambda: process.returncode is not None, hint=lambda: process.log)
     assert process.returncode == 70
     assert "the thread that reads from the broker has ended" in process.log
+
+
+def test_a_broker_that_is_away_is_asked_more_and_more_rarely(settings: dict[str, str], start_process: Start) -> None:
+    process = start_process("ingestion.mqtt", **settings, MQTT_PORT="1")
+
+    def find_times() -> list[datetime]:
+        lines = [json.loads(line) for line in process.log.splitlines() if "can't reach the broker" in line]
+        return [datetime.fromisoformat(line["time"]) for line in lines]
+
+    wait_until(lambda: len(find_times()) >= 4, hint=lambda: process.log)
+    waits = [(after - before).total_seconds() for before, after in pairwise(find_times())]
+    assert waits == sorted(waits)
+    assert waits[-1] > 2 * waits[0]
+    assert process.terminate() == 0

@@ -113,7 +113,7 @@ class MqttSession:
         if self._intake.fatal_error is not None:
             # Leaving the connection, too, has the session send again, to the next process.
             raise FatalKafkaError(self._intake.fatal_error)
-        if not self._client.is_running:
+        if self._client.has_ended:
             raise IotHubError("the thread that reads from the broker has ended; its error stands above in the log")
         given_up = self._taker.given_up or self._refused
         if given_up is not None:
@@ -306,8 +306,10 @@ class MqttSession:
     ) -> None:
         self._subscribed = False
         broken = self._client.connection.problem if self._client.connection is not None else None
-        self._problem = broken or f"disconnected from the broker: {reason}"
         was_accepted, self._is_accepted = self._is_accepted, None
+        if was_accepted is False:
+            return  # it has said why
+        self._problem = broken or f"disconnected from the broker: {reason}"
         if reason.value == 0 and not flags.is_disconnect_packet_from_server:
             return  # we have left it
         if was_accepted:
