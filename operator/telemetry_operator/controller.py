@@ -17,7 +17,7 @@ import structlog
 
 from telemetry_operator import naming
 from telemetry_operator.api import CONSUMERS, DEPLOYMENTS, PODS, ClusterApi, Resource
-from telemetry_operator.errors import ClusterError, Missing
+from telemetry_operator.errors import ClusterError, Missing, Refused
 from telemetry_operator.facts import (
     ConsumerFact,
     DeploymentFact,
@@ -45,6 +45,8 @@ TELL_SECONDS = 3.0
 """How often it is looked whose numbers grow old."""
 WORKERS = 8
 """Reconciles at the same time: enough to hide the API server's answer times, few enough to spare it."""
+FORBIDDEN = 403
+"""What HTTP says to one without the rights."""
 FIRST_LIST_WAITS = (1, 2, 5, 10)
 """Seconds between the tries to get the first lists; the last one repeats."""
 
@@ -87,6 +89,8 @@ class Controller:
         self._keda = KedaWatch(cluster, self.store, self._namespaces, self._queue.add)
         self._conditions: dict[Key, str] = {}
         self._listed_at = float("-inf")
+        self._closed: set[str | None] = set()
+        """Namespaces that the API server does not let us list."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def wait_for_cluster(self) -> None:
@@ -199,17 +203,39 @@ class Controller:
         self.liveness.pass_turned()
 
     async def _list_everything(self) -> None:
+        """List what there is. Raises ClusterError where that can't be done in any namespace.
+
+        One that is gone took its Role along; the others are served all the same.
+        """
+        closed: dict[str | None, Refused] = {}
         for namespace in self._namespaces:
-            for consumer in await self._list(CONSUMERS, namespace, None, read_consumer, self.store.consumers):
-                self._queue.add(consumer.key)
-            selector = naming.WATCH_SELECTOR
-            for deployment in await self._list(
-                DEPLOYMENTS, namespace, selector, read_deployment, self.store.deployments
-            ):
-                self._queue.add(Key(deployment.namespace, deployment.name))
-            for pod in await self._list(PODS, namespace, selector, read_pod, self.store.pods):
-                self._queue.add(Key(pod.namespace, pod.consumer))
+            try:
+                await self._list_namespace(namespace)
+            except Refused as error:
+                if error.status != FORBIDDEN or len(closed) + 1 == len(self._namespaces):
+                    raise
+                closed[namespace] = error
+        self._note_closed(closed)
         self._listed_at = self._clock()
+
+    async def _list_namespace(self, namespace: str | None) -> None:
+        for consumer in await self._list(CONSUMERS, namespace, None, read_consumer, self.store.consumers):
+            self._queue.add(consumer.key)
+        selector = naming.WATCH_SELECTOR
+        for deployment in await self._list(DEPLOYMENTS, namespace, selector, read_deployment, self.store.deployments):
+            self._queue.add(Key(deployment.namespace, deployment.name))
+        for pod in await self._list(PODS, namespace, selector, read_pod, self.store.pods):
+            self._queue.add(Key(pod.namespace, pod.consumer))
+
+    def _note_closed(self, closed: Mapping[str | None, Refused]) -> None:
+        """Say which namespaces can't be served, and which can again, each once."""
+        for namespace in closed.keys() - self._closed:
+            log.warning(
+                "a namespace can't be served, the others are", namespace=namespace, problem=str(closed[namespace])
+            )
+        for namespace in self._closed - closed.keys():
+            log.info("a namespace can be served again", namespace=namespace)
+        self._closed = set(closed)
 
     async def _list(
         self,

@@ -102,7 +102,8 @@ class Groups:
         look, told = self.look(key), self._told.get(key)
         if look is None or look.facts is None:
             return False
-        return told is None or look.facts.observed_at - told >= TELL_AFTER
+        # Wall-clock times: after one that was set back, what was told lies ahead of what is.
+        return told is None or abs(look.facts.observed_at - told) >= TELL_AFTER
 
     def find_due(self) -> list[Key]:
         """Return the TelemetryConsumers that are due."""

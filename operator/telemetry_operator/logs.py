@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from typing import Literal
 
 import structlog
+
+_KOPFS_TRY = re.compile(r"Request attempt #(\d+)")
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Return whether a record is to be written: kopf's words on a call that it tries again are, now and then.
+
+    An API server that is away for an hour, or a namespace that is gone, would fill the log with each try.
+    """
+    found = _KOPFS_TRY.match(record.getMessage())
+    tries = int(found[1]) if found is not None else 1
+    return tries & (tries - 1) == 0
 
 
 def configure_logging(level: str = "INFO", log_format: Literal["json", "console"] | None = None) -> None:
@@ -32,6 +45,7 @@ def configure_logging(level: str = "INFO", log_format: Literal["json", "console"
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(is_worth_a_line)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from telemetry_operator import controller as module
-from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS
+from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, Manifest, Resource
 from telemetry_operator.controller import Controller
-from telemetry_operator.errors import Missing, Unavailable
+from telemetry_operator.errors import Missing, Refused, Unavailable
 from telemetry_operator.kafka.facts import Look
 from telemetry_operator.settings import load_settings
 from unit.operator.fake_cluster import FakeCluster
@@ -119,6 +119,45 @@ async def test_a_failed_pass_is_told_and_the_next_one_mends_it(
     await until(lambda: "api" in controller.liveness.find_troubles())
     cluster.broken = None
     await until(lambda: controller.liveness.find_troubles() == {})
+
+
+class PartlyClosed(FakeCluster):
+    """A cluster of which some namespaces are gone, with the rights on them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: set[str | None] = set()
+
+    async def list_objects(
+        self, resource: Resource, namespace: str | None, selector: str | None = None
+    ) -> tuple[list[Manifest], int]:
+        if namespace in self.closed:
+            raise Refused(f"GET {resource.plural}", 403, "Forbidden", f"not in {namespace}")
+        return await super().list_objects(resource, namespace, selector)
+
+
+async def test_a_namespace_that_is_closed_keeps_no_other_from_being_served(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "LIST_SECONDS", 0.0)
+    cluster = PartlyClosed()
+    cluster.closed = {"gone"}
+    cluster.put(CONSUMERS, consumer_body())
+    controller = Controller(SETTINGS.model_copy(update={"namespaces": ("gone", KEY.namespace)}), cluster)
+    await controller.wait_for_cluster()
+    controller.start()
+    try:
+        await until(lambda: has_deployment(cluster))
+        assert controller.liveness.find_troubles() == {}
+        cluster.closed = {"gone", KEY.namespace}
+        await until(lambda: "api" in controller.liveness.find_troubles())
+        cluster.closed = {KEY.namespace}
+        await until(lambda: controller.liveness.find_troubles() == {})
+    finally:
+        await controller.stop()
+    said = capsys.readouterr().out
+    assert said.count("a namespace can't be served") == 2, "each once, however often it is looked"
+    assert said.count("a namespace can be served again") == 1
 
 
 async def test_a_bug_that_one_consumer_brings_out_stops_no_other(

@@ -80,3 +80,6 @@ def test_numbers_are_due_once_they_are_newer_by_enough(groups: Groups, observer:
     observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT + timedelta(seconds=50)), trouble=None)
     assert groups.find_due() == [KEY]
     assert groups.find_keys({reading}) == [KEY]
+    # A clock that was set back by an hour.
+    observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT - timedelta(hours=1)), trouble=None)
+    assert groups.find_due() == [KEY]

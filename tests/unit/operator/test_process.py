@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import ssl
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import aiohttp
@@ -37,12 +39,22 @@ def test_kopf_posts_nothing_scans_nothing_and_meets_no_peers(settings: kopf.Oper
     assert settings.scanning.disabled
 
 
-def test_no_watch_can_be_silent_for_long(settings: kopf.OperatorSettings) -> None:
+def test_a_watch_that_is_silent_is_known_for_lost_within_half_a_minute(settings: kopf.OperatorSettings) -> None:
     watching = settings.watching
     assert watching.server_timeout is not None
     assert watching.client_timeout is not None
-    assert watching.server_timeout < watching.client_timeout < 600
-    assert watching.inactivity_timeout <= 75
+    # The server's last bookmark comes two seconds before its end of the watch.
+    assert watching.server_timeout < watching.inactivity_timeout < watching.client_timeout <= 30
+
+
+def test_the_api_server_is_tried_for_ever_and_often(settings: kopf.OperatorSettings) -> None:
+    waits = settings.networking.error_backoffs
+    assert isinstance(waits, Iterable)
+    assert not isinstance(waits, Sized)
+    for _ in range(2):
+        first = list(itertools.islice(waits, 1000))
+        assert first == sorted(first)
+        assert (first[0], first[-1]) == (1, 8)
 
 
 def test_state_would_be_kept_under_our_names(settings: kopf.OperatorSettings) -> None:
