@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 
+MENDED_SECONDS = 5.0
+"""How soon an edit of what KEDA is given is mended."""
 SCALING = {"autoscaling": {"maxReplicas": 3, "lagThreshold": 10}, "replicas": 0}
 
 
@@ -61,3 +64,46 @@ def test_with_keda_it_takes_the_scaled_object_and_gives_it_back(
     wait_until(lambda: find_condition(kubectl, name, "AutoscalingReady") == {}, what="the condition to go")
     with pytest.raises(Refusal, match="not found"):
         kubectl.run("get", "scaledobject", name)
+
+
+def test_drift_of_what_keda_is_given_is_mended_within_five_seconds(
+    operator: Operator, kubectl: Kubectl, apply: Callable[..., str], has_keda: bool
+) -> None:
+    if not has_keda:
+        pytest.skip("this cluster has no KEDA: there is nothing to mend")
+    assert operator.ask("/readyz") == 200
+    name = apply(
+        "keda-drift", SCALING | {"paused": True, "kafka": {"securityProtocol": "SSL", "secretRef": {"name": "s"}}}
+    )
+    wait_until(lambda: kubectl.get("scaledobject", name) is not None, what="the ScaledObject")
+
+    def look() -> list[Any]:
+        found = [kubectl.get(kind, name) for kind in ("scaledobject", "triggerauthentication")]
+        return [one and (one["spec"], _ours(one["metadata"])) for one in found]
+
+    before = look()
+    for kind, *edit in [
+        ("scaledobject", "patch", "--type=merge", '-p={"spec": {"maxReplicaCount": 99}}'),
+        ("scaledobject", "label", "app.kubernetes.io/part-of-"),
+        ("scaledobject", "label", "telemetry.iot-hub.io/consumer-"),
+        ("scaledobject", "annotate", "autoscaling.keda.sh/paused-"),
+        ("scaledobject", "patch", "--type=json", '-p=[{"op": "remove", "path": "/metadata/ownerReferences"}]'),
+        ("scaledobject", "delete"),
+        ("triggerauthentication", "patch", "--type=merge", '-p={"spec": {"secretTargetRef": []}}'),
+        ("triggerauthentication", "label", "telemetry.iot-hub.io/consumer-"),
+        ("triggerauthentication", "delete"),
+    ]:
+        verb, *rest = edit
+        kubectl.run(verb, kind, name, *rest)
+        wait_until(
+            lambda: look() == before,
+            timeout=MENDED_SECONDS,
+            what=f"kubectl {verb} {kind} {' '.join(rest)} to be mended",
+            hint=lambda: str(look()),
+        )
+
+
+def _ours(metadata: dict[str, Any]) -> tuple[Any, ...]:
+    """What of an object's metadata the operator makes: KEDA adds a label and a finalizer of its own."""
+    labels = {key: value for key, value in metadata.get("labels", {}).items() if "keda.sh" not in key}
+    return labels, metadata.get("ownerReferences"), metadata.get("annotations")
