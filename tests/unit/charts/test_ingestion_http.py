@@ -7,6 +7,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ingestion.api_keys import parse_api_keys
 from ingestion.http_settings import HttpSettings
 from ingestion.settings import IngestionSettings
@@ -36,6 +38,31 @@ def test_its_settings_are_understood(environment: SetVariables) -> None:
     assert os.environ["HTTP_PORT"] == "8081"
 
 
+@pytest.mark.parametrize(
+    ("value", "field", "meant"),
+    [
+        ("maxRequests=7", "max_requests", 7),
+        ("maxRequestsPerKey=7", "max_requests_per_key", 7),
+        ("maxConnections=70", "max_connections", 70),
+        ("maxHeaderBytes=2048", "max_header_bytes", 2048),
+        ("bodyTimeoutSeconds=7", "body_timeout_seconds", 7),
+        ("keepaliveSeconds=7", "keepalive_seconds", 7),
+        ("retryAfterSeconds=7", "retry_after_seconds", 7),
+    ],
+)
+def test_each_value_arrives(environment: SetVariables, value: str, field: str, meant: object) -> None:
+    environment(render(f"ingestion.http.{value}").pod(OWNER).environment)
+    assert getattr(load_settings(HttpSettings), field) == meant
+
+
+def test_by_default_the_process_has_its_own_defaults(environment: SetVariables) -> None:
+    environment(render().pod(OWNER).environment)
+    given = load_settings(HttpSettings)
+    ours = {"max_buffered_bytes", "api_keys_file"}  # less, so that it fits into its memory; and never open
+    changed = {name for name, field in HttpSettings.model_fields.items() if getattr(given, name) != field.default}
+    assert changed == ours
+
+
 def test_every_variable_is_one_that_it_knows() -> None:
     known = {"HTTP_PORT", "LOG_LEVEL", "LOG_FORMAT"}
     for prefix, model in (
@@ -55,6 +82,13 @@ def test_devices_find_it_by_the_name_that_the_docs_give() -> None:
 def test_health_and_metrics_are_not_shown_to_the_world() -> None:
     service = render("ingestion.http.service.type=LoadBalancer").get("Service", NAME)["spec"]
     assert (service["type"], [port["name"] for port in service["ports"]]) == ("LoadBalancer", ["http"])
+
+
+def test_its_port_on_the_nodes_can_be_chosen() -> None:
+    service = render("ingestion.http.service.type=NodePort", "ingestion.http.service.nodePort=30080").get(
+        "Service", NAME
+    )
+    assert service["spec"]["ports"] == [{"name": "http", "port": 8000, "targetPort": "http", "nodePort": 30080}]
 
 
 def test_its_memory_holds_what_it_may_hold() -> None:

@@ -96,3 +96,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - name: MQTT_READY_TOPIC
   value: {{ dig "mqtt" "readyTopic" "iot-hub/ingestion/ready" $global | quote }}
 {{- end -}}
+
+{{/* How the connection to the MQTT broker is made, where it is not the hub's own, which is spoken to in the usual way. */}}
+{{- define "iot-hub-ingestion.mqttConnectionEnv" -}}
+{{- $mqtt := .Values.mqtt -}}
+{{- $secrets := or $mqtt.tls.caSecret $mqtt.tls.clientSecret -}}
+{{- if and $secrets (not $mqtt.tls.enabled) -}}
+{{- fail "ingestion.mqtt.tls names a Secret and is not enabled: set ingestion.mqtt.tls.enabled=true" -}}
+{{- end -}}
+{{- if and (or $mqtt.tls.enabled (ne $mqtt.transport "tcp")) (not (dig "externalMqtt" "host" "" (.Values.global | default dict))) -}}
+{{- fail "ingestion.mqtt.tls and transport are for another broker than the hub's own, which ingestion reaches within the cluster: set global.externalMqtt.host, or leave them out" -}}
+{{- end -}}
+- name: MQTT_PROTOCOL
+  value: {{ $mqtt.protocol | quote }}
+- name: MQTT_TRANSPORT
+  value: {{ $mqtt.transport }}
+{{- if eq $mqtt.transport "websockets" }}
+- name: MQTT_WEBSOCKET_PATH
+  value: {{ $mqtt.websocketPath | quote }}
+{{- end }}
+{{- if $mqtt.tls.enabled }}
+- name: MQTT_TLS
+  value: "true"
+{{- end }}
+{{- if $mqtt.tls.caSecret }}
+- name: MQTT_TLS_CA
+  value: /etc/iot-hub/mqtt-ca/ca.crt
+{{- end }}
+{{- if $mqtt.tls.clientSecret }}
+- name: MQTT_TLS_CERT
+  value: /etc/iot-hub/mqtt-client/tls.crt
+- name: MQTT_TLS_KEY
+  value: /etc/iot-hub/mqtt-client/tls.key
+{{- end }}
+{{- end -}}
