@@ -8,7 +8,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from faults.proxy import Proxy
+from support.proxy import Proxy
 from support.waiting import wait_until
 
 if TYPE_CHECKING:

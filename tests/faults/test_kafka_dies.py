@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.disk import fill, small_disk
-from faults.proxy import Proxy
 from support.kafka_broker import KafkaBroker
+from support.proxy import Proxy
 from support.waiting import wait_until
 
 if TYPE_CHECKING:
