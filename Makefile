@@ -10,7 +10,7 @@ BIN := .venv/bin
 TAG ?= dev
 export DOCKER_BUILDKIT ?= 1
 
-.PHONY: help setup demo check format test test-faults bench-workers bench-ingestion docs images e2e kind-up kind-down clean
+.PHONY: help setup demo check format test test-faults bench-workers bench-ingestion bench-operator docs images e2e kind-up kind-down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ bench-workers: setup ## The workers beside bare loops and their peers, one table
 
 bench-ingestion: setup ## Ingestion beside Telegraf, mq-bridge and FastAPI, one table (BENCH_ARGS: see benchmarks/ingestion.md)
 	$(BIN)/python -m benchmarks.ingestion $(BENCH_ARGS)
+
+bench-operator: setup ## The operator beside controller-runtime on the cluster of KUBECONFIG, one table (BENCH_ARGS: see benchmarks/operator.md)
+	$(BIN)/python -m benchmarks.operator $(BENCH_ARGS)
 
 docs: setup ## docs/cli.md from the commands, the tables of docs/workers.md, docs/demo.svg from the demo's screen
 	hack/cli-docs.sh
