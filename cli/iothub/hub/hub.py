@@ -317,7 +317,7 @@ class Hub:
     async def _start_workloads(self, bootstrap: str, *, in_memory: bool) -> None:
         environment = {**self._around.environment, **(MOCK_CLIENTS if in_memory else {})}
         machine = Machine.build(self._store, self.folder, self._notes, environment, self._report)
-        self._workloads = Workloads(self._store, machine, bootstrap, self._report)
+        self._workloads = Workloads(self._store, machine, bootstrap, self._report, asks_kafka=not in_memory)
         await self._workloads.start()
         self._files.apply()
         self._run(self._files.watch())

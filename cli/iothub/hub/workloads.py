@@ -15,17 +15,25 @@ from iothub.hub.pods import Kubelet, Machine
 from telemetry_operator import naming
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS, PODS, Manifest, Resource
 from telemetry_operator.controller import Controller
+from telemetry_operator.kafka.observer import Observer
+from telemetry_operator.kafka.settings import load_kafka_settings
 from telemetry_operator.naming import Key
 from telemetry_operator.settings import load_settings
 
 IMAGE = "this-machine"
 """Stands where a cluster has the worker image: the Python that runs the hub."""
 
+LOOK_SECONDS = 5.0
+"""Between two looks at the groups: few groups, and a Kafka next door."""
+
 
 class Workloads:
     """TelemetryConsumers and what runs for them."""
 
-    def __init__(self, store: ObjectStore, machine: Machine, bootstrap_servers: str, report: Report) -> None:
+    def __init__(
+        self, store: ObjectStore, machine: Machine, bootstrap_servers: str, report: Report, *, asks_kafka: bool
+    ) -> None:
+        """``asks_kafka`` is whether the Kafka there can tell of its groups; the one in memory can't."""
         self._store = store
         self._report = report
         settings = {
@@ -33,7 +41,12 @@ class Workloads:
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
             "LOG_FORMAT": "console",
         }
-        self._operator = Controller(load_settings(settings), store)
+        kafka = load_kafka_settings(settings)
+        self._operator = Controller(
+            load_settings(settings),
+            store,
+            observer=(lambda on_news: Observer(kafka, on_news=on_news, interval=LOOK_SECONDS)) if asks_kafka else None,
+        )
         self._foreign_images: set[str] = set()
         store.watch(CONSUMERS, lambda body, gone: self._operator.see_consumer(body, gone=gone))
         store.watch(DEPLOYMENTS, lambda body, gone: self._operator.see_deployment(body, gone=gone))
