@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -12,11 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import kopf
 import orjson
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import ConfigException, load_kube_config
 
 from benchmarks.child import BenchmarkFailed
+from telemetry_operator.login import Connection, find_connection
 
 Body = dict[str, Any]
 
@@ -35,29 +34,30 @@ _LINE_BYTES = 4 * 1024 * 1024
 class Cluster:
     """An API server and how to reach it; to be entered."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self.host = str(configuration.host).rstrip("/")
-        self._connector = aiohttp.TCPConnector(limit=4 * HANDS, ssl=_make_ssl_context(configuration))
-        token = configuration.api_key.get("BearerToken")
-        self._headers = {"Authorization": token} if token else {}
+    def __init__(self, connection: Connection) -> None:
+        self.host = connection.server.rstrip("/")
+        self._connection = connection
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     async def connect(cls) -> Cluster:
         """Return the cluster of KUBECONFIG. Raises BenchmarkFailed where there is none."""
-        path, configuration = os.environ.get("KUBECONFIG"), Configuration()
-        if not path:
+        if not os.environ.get("KUBECONFIG"):
             raise BenchmarkFailed("there is no cluster to run on: KUBECONFIG is not set")
         try:
-            await load_kube_config(config_file=path, client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except (ConfigException, OSError) as error:
+            connection = find_connection(settings=kopf.OperatorSettings())
+        except (kopf.LoginError, OSError, LookupError) as error:
             raise BenchmarkFailed(f"KUBECONFIG names no cluster that can be reached: {error}") from error
-        return cls(configuration)
+        if connection is None:
+            raise BenchmarkFailed("KUBECONFIG names no cluster")
+        return cls(connection)
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        connector = aiohttp.TCPConnector(limit=4 * HANDS, ssl=self._connection.as_ssl_context())
+        headers = self._connection.as_http_headers()
         self._session = aiohttp.ClientSession(
-            connector=self._connector, headers=self._headers, timeout=timeout, read_bufsize=_LINE_BYTES
+            connector=connector, headers=headers, timeout=timeout, read_bufsize=_LINE_BYTES
         )
         return self
 
@@ -230,11 +230,3 @@ def write_kubeconfig(path: Path, server: str) -> None:
         "current-context": "bench",
     }
     path.write_bytes(orjson.dumps(document))
-
-
-def _make_ssl_context(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
-    return context

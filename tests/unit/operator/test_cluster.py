@@ -6,13 +6,14 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import kopf
 import pytest
 from kmock import RawHandler
-from kubernetes.aio.client.configuration import Configuration
 
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, CRDS, DEPLOYMENTS, EVENTS, PODS, Resource
 from telemetry_operator.cluster import Cluster
 from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SettingsError, Unavailable
+from telemetry_operator.login import Connection, find_connection
 
 # The raw handler: the answers are the test's, not those of kmock's own idea of Kubernetes.
 pytestmark = pytest.mark.kmock(cls=RawHandler)
@@ -20,10 +21,8 @@ pytestmark = pytest.mark.kmock(cls=RawHandler)
 
 @pytest.fixture
 async def cluster(kmock: RawHandler) -> AsyncIterator[Cluster]:
-    configuration = Configuration()
-    configuration.host = str(kmock.url).rstrip("/")
-    configuration.api_key["BearerToken"] = "bearer the-token"
-    async with Cluster(configuration) as entered:
+    connection = Connection(server=str(kmock.url), token="the-token")
+    async with Cluster(lambda: connection) as entered:
         yield entered
 
 
@@ -96,7 +95,7 @@ async def test_every_call_carries_the_token_and_our_name(kmock: RawHandler, clus
     kmock << {"items": [], "metadata": {"resourceVersion": "1"}}
     await cluster.list_objects(PODS, "plant")
     (request,) = kmock["get"]
-    assert request.headers["Authorization"] == "bearer the-token"
+    assert request.headers["Authorization"] == "Bearer the-token"
     assert request.headers["User-Agent"] == "telemetry-operator"
 
 
@@ -161,11 +160,41 @@ async def test_an_answer_that_is_no_status_object_is_shown_in_part(kmock: RawHan
 
 
 async def test_no_answer_is_unavailable() -> None:
-    configuration = Configuration()
-    configuration.host = "http://127.0.0.1:1"
-    async with Cluster(configuration) as cluster:
+    async with Cluster(lambda: Connection(server="http://127.0.0.1:1")) as cluster:
         with pytest.raises(Unavailable, match=r"127.0.0.1:1 gives no answer"):
             await cluster.read(DEPLOYMENTS, "plant", "x")
+
+
+async def test_a_token_is_read_anew_each_minute_and_once_it_is_not_taken(kmock: RawHandler) -> None:
+    tokens, now = iter("abcd"), [0.0]
+    url = str(kmock.url)
+    async with Cluster(lambda: Connection(server=url, token=next(tokens)), clock=lambda: now[0]) as cluster:
+        kmock["get"] << {"items": [], "metadata": {"resourceVersion": "1"}}
+        for now[0] in (0.0, 59.0, 60.0, 119.0):
+            await cluster.list_objects(PODS, "plant")
+        kmock["post"] << 401 << {"reason": "Unauthorized", "message": "it has expired"}
+        with pytest.raises(Unavailable, match="expired"):
+            await cluster.create(EVENTS, {"metadata": {"namespace": "plant"}})
+        await cluster.list_objects(PODS, "plant")
+    used = [request.headers["Authorization"] for request in kmock["get"]]
+    assert used == ["Bearer a", "Bearer a", "Bearer b", "Bearer b", "Bearer c"]
+
+
+async def test_credentials_that_can_not_be_read_anew_may_be_the_next_time(kmock: RawHandler) -> None:
+    kmock << {"items": [], "metadata": {"resourceVersion": "1"}}
+    connections: list[Connection | None] = [Connection(server=str(kmock.url)), None, Connection(server="unused")]
+
+    def find() -> Connection:
+        found = connections.pop(0)
+        if found is None:
+            raise SettingsError("KUBECONFIG: is being written")
+        return found
+
+    now = iter((0.0, 60.0, 61.0))
+    async with Cluster(find, clock=lambda: next(now)) as cluster:
+        with pytest.raises(Unavailable, match="is being written"):
+            await cluster.list_objects(PODS, "plant")
+        assert await cluster.list_objects(PODS, "plant") == ([], 1)
 
 
 async def test_a_kubeconfig_that_is_not_there_is_a_wrong_setting(
@@ -175,3 +204,28 @@ async def test_a_kubeconfig_that_is_not_there_is_a_wrong_setting(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(SettingsError, match="KUBECONFIG"):
         await Cluster.connect()
+
+
+@pytest.mark.parametrize("text", ["{", "current-context: x", "[]", "current-context: x\ncontexts: [{name: y}]"])
+async def test_a_kubeconfig_that_can_not_be_read_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, text: str
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(SettingsError, match="KUBECONFIG"):
+        await Cluster.connect()
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("10.96.0.1", "https://10.96.0.1:443"), ("fd00::1", "https://[fd00::1]:443")]
+)
+def test_a_pod_takes_the_address_that_it_was_told(monkeypatch: pytest.MonkeyPatch, host: str, expected: str) -> None:
+    """The name that kopf would take needs the cluster's DNS."""
+    in_pod = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: in_pod)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    found = find_connection(settings=kopf.OperatorSettings())
+    assert found is not None
+    assert (found.server, found.token) == (expected, "t")
