@@ -272,5 +272,6 @@ def test_a_broker_that_is_not_there_shows_in_readiness(
         MQTT_PORT="1",
     )
     wait_until(lambda: "can't reach the broker" in process.log)
+    assert '"why":"Connection refused"' in process.log
     assert process.returncode is None
     assert process.terminate() == 0

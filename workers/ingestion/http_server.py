@@ -18,6 +18,7 @@ _SWEEP = 0.25
 _LOOK = 0.02
 BACKLOG = 2048
 """Connections that wait to be accepted."""
+_LIMITED = {outcome: LIMITED.labels(outcome) for outcome in ("made_room", "refused", "cut_off")}
 MOST_REFUSED = 64
 """Connections beyond the limit that are told so at a time; further ones are closed without a word."""
 
@@ -43,15 +44,15 @@ class HttpServer:
         if too_many <= 0:
             connection.begin()
         elif self._idle:
-            LIMITED.labels("made_room").inc()
+            _LIMITED["made_room"].inc()
             longest_idle, _ = self._idle.popitem(last=False)
             longest_idle.make_room()
             connection.begin()
         elif too_many <= MOST_REFUSED:
-            LIMITED.labels("refused").inc()
+            _LIMITED["refused"].inc()
             connection.refuse()
         else:
-            LIMITED.labels("cut_off").inc()
+            _LIMITED["cut_off"].inc()
             connection.cut_off()
 
     def forget(self, connection: HttpConnection) -> None:

@@ -44,6 +44,8 @@ class IngestionClient(Client):
         self._take = take
         self.connection: BufferedSocket | None = None
         """The present connection, or the last one."""
+        self.failure = ""
+        """Why the last attempt to connect has failed: paho tells only that it has."""
         self.has_ended = False
         """Whether its thread, once started, neither reads any more nor tries to come back."""
 
@@ -70,7 +72,11 @@ class IngestionClient(Client):
             self.connection.flush()
 
     def _create_socket(self) -> BufferedSocket:
-        inner = super()._create_socket()
+        try:
+            inner = super()._create_socket()
+        except OSError as error:
+            self.failure = error.strerror or str(error) or type(error).__name__
+            raise
         # PUBACKs are collected here already: the kernel would only hold them back until the next message comes. What is
         # set on a duplicate counts for the connection, also within TLS or a websocket.
         with socket.socket(fileno=os.dup(inner.fileno())) as connection:

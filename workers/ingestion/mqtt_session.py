@@ -266,8 +266,9 @@ class MqttSession:
 
     def _on_connect_fail(self, client: Client, userdata: Any) -> None:
         self._choice.note_unreachable()
-        self._problem = f"can't reach the broker at {self._settings.host}:{self._settings.port}"
-        log.warning("can't reach the broker", host=self._settings.host, port=self._settings.port)
+        host, port, why = self._settings.host, self._settings.port, self._client.failure
+        self._problem = f"can't reach the broker at {host}:{port}: {why}"
+        log.warning("can't reach the broker", host=host, port=port, why=why)
 
     def _on_subscribe(
         self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None
