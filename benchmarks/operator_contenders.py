@@ -20,6 +20,7 @@ from benchmarks.ingestion_mqtt_contenders import CACHE
 from benchmarks.operator_cluster import until
 from benchmarks.probes import is_ready
 from iothub.servers.ports import free_port
+from telemetry_operator.controller import WORKERS
 
 OURS, PEER = "ours", "controller-runtime"
 IMAGE = "iot-hub/worker:there-is-none"
@@ -81,6 +82,7 @@ def build_peer(bench: Bench, namespace: str) -> Contender:
         "image": IMAGE,
         "kafka": bench.kafka.bootstrap_servers,
         "probes": f"127.0.0.1:{port}",
+        "workers": str(WORKERS),
     }
     command = (str(build_peer_program()), *(f"-{name}={value}" for name, value in arguments.items()))
     return Contender(PEER, command, port, {"KUBECONFIG": os.environ["KUBECONFIG"]})

@@ -34,7 +34,7 @@ from telemetry_operator.liveness import Liveness
 from telemetry_operator.metrics import PASSES, QUEUE, RECONCILE_SECONDS, RECONCILES, count_conditions
 from telemetry_operator.naming import Key
 from telemetry_operator.objects.deployment import build_worker_defaults
-from telemetry_operator.reconcile import Reconciler
+from telemetry_operator.reconcile import LATER, Reconciler
 from telemetry_operator.settings import Settings
 from telemetry_operator.store import Shelf, Store
 from telemetry_operator.work import WorkQueue
@@ -43,7 +43,7 @@ LIST_SECONDS = 60.0
 """Least time between two lists of everything."""
 TELL_SECONDS = 3.0
 """How often it is looked whose numbers grow old."""
-WORKERS = 8
+WORKERS = 16
 """Reconciles at the same time: enough to hide the API server's answer times, few enough to spare it."""
 FORBIDDEN = 403
 """What HTTP says to one without the rights."""
@@ -76,6 +76,8 @@ class Controller:
         self.liveness = Liveness(self.store, settings.resync_seconds, clock)
         self._observer = observer(self._see_news) if observer is not None else None
         self._groups = Groups(self._observer) if self._observer is not None else None
+        self._queue = WorkQueue(self._work, clock=clock)
+        QUEUE.set_function(lambda: len(self._queue))
         self._reconciler = Reconciler(
             cluster,
             self.store,
@@ -83,11 +85,12 @@ class Controller:
             now=lambda: datetime.now(UTC),
             clock=clock,
             groups=self._groups,
+            is_pressed=self._queue.are_first_waiting,
         )
-        self._queue = WorkQueue(self._work)
-        QUEUE.set_function(lambda: len(self._queue))
         self._keda = KedaWatch(cluster, self.store, self._namespaces, self._queue.add)
         self._conditions: dict[Key, str] = {}
+        self._done: dict[Key, tuple[str, int]] = {}
+        """Uid and generation of the spec that was last brought about."""
         self._listed_at = float("-inf")
         self._closed: set[str | None] = set()
         """Namespaces that the API server does not let us list."""
@@ -128,13 +131,13 @@ class Controller:
         """Take in what the watch shows of a TelemetryConsumer."""
         fact = read_consumer(body)
         if _see(self.store.consumers, fact, gone=gone):
-            self._queue.add(fact.key)
+            self._add_consumer(fact)
 
     def see_deployment(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Take in what the watch shows of a Deployment."""
         fact = read_deployment(body)
         if _see(self.store.deployments, fact, gone=gone):
-            self._queue.add(Key(fact.namespace, fact.name))
+            self._queue.add(Key(fact.namespace, fact.name), first=gone)
 
     def see_pod(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Take in what the watch shows of a pod."""
@@ -147,9 +150,14 @@ class Controller:
         for key in self._reconciler.forget_config_map(namespace, name):
             self._queue.add(key)
 
+    def _add_consumer(self, fact: ConsumerFact) -> None:
+        """Have a TelemetryConsumer reconciled: before all others where its spec is not brought about yet."""
+        self._queue.add(fact.key, first=self._done.get(fact.key) != (fact.uid, fact.generation))
+
     async def _work(self, key: Key) -> bool:
         started = self._clock()
         outcome = "error"
+        fact = self.store.consumers.get(*key)
         try:
             outcome = await self._reconciler.reconcile(key)
         except ClusterError as error:
@@ -159,10 +167,15 @@ class Controller:
             log.exception("reconcile failed unexpectedly, and is tried again", consumer=str(key))
         RECONCILES.labels(outcome=outcome).inc()
         RECONCILE_SECONDS.observe(self._clock() - started)
-        if outcome == "gone":
+        if outcome == "gone" or fact is None:
             self._conditions.pop(key, None)
+            self._done.pop(key, None)
         elif outcome != "error":
-            self._conditions[key] = outcome
+            self._done[key] = (fact.uid, fact.generation)
+            if outcome == LATER:
+                self._queue.add(key)
+            else:
+                self._conditions[key] = outcome
         return outcome != "error"
 
     def _see_news(self, readings: frozenset[Reading]) -> None:
@@ -220,7 +233,7 @@ class Controller:
 
     async def _list_namespace(self, namespace: str | None) -> None:
         for consumer in await self._list(CONSUMERS, namespace, None, read_consumer, self.store.consumers):
-            self._queue.add(consumer.key)
+            self._add_consumer(consumer)
         selector = naming.WATCH_SELECTOR
         for deployment in await self._list(DEPLOYMENTS, namespace, selector, read_deployment, self.store.deployments):
             self._queue.add(Key(deployment.namespace, deployment.name))

@@ -56,6 +56,12 @@ class ConsumerFact(Fact):
         """Its place."""
         return Key(self.namespace, self.name)
 
+    @property
+    def generation(self) -> int:
+        """Which edition of the spec it is."""
+        generation: int = self.body["metadata"]["generation"]
+        return generation
+
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:

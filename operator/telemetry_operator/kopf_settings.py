@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import kopf
 
@@ -21,6 +21,25 @@ class Patience:
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain(FIRST_WAITS, itertools.repeat(LAST_WAIT))
+
+
+class NoDiffs(kopf.DiffBaseStorage):
+    """What an object was like before: nothing, since no handler asks.
+
+    kopf would copy the whole object and look for differences at each event, handlers or not, which takes longer than
+    everything else that it does about it.
+    """
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:
+        """Return what of an object counts."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Return what counted before."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Keep nothing."""
 
 
 def configure_kopf(settings: kopf.OperatorSettings) -> None:
@@ -49,7 +68,5 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     # No handler keeps state today. One that will must not use kopf's names, nor the status, which the schema prunes.
     settings.persistence.finalizer = FINALIZER
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=naming.GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(
-        prefix=naming.GROUP, key="last-handled-configuration"
-    )
+    settings.persistence.diffbase_storage = NoDiffs()
     settings.process.ultimate_exiting_timeout = 20

@@ -21,7 +21,7 @@ API_CALLS = Counter(
 )
 RECONCILES = Counter(
     "iothub_operator_reconciles_total",
-    "Reconciles by outcome: Ready, Reconciling, Stalled, gone, error.",
+    "Reconciles by outcome: Ready, Reconciling, Stalled, later (to be reported), gone, error.",
     ["outcome"],
     registry=REGISTRY,
 )

@@ -32,6 +32,8 @@ from telemetry_operator.start import judge_start, note_beginning, take_beginning
 from telemetry_operator.status import Condition, Outcome, Verdict
 from telemetry_operator.store import Store
 
+LATER = "later"
+"""What a reconcile says that has done its work, and leaves the report to another one."""
 CONFIG_MAP_SECONDS = 55.0
 """How long a handler's ConfigMap is taken for unchanged."""
 
@@ -65,6 +67,8 @@ class _Workload:
     image: str
     deployment: DeploymentFact | None
     beside: tuple[Condition, ...] = ()
+    applied: bool = False
+    """Whether the Deployment was made or changed just now."""
 
 
 class Reconciler:
@@ -79,14 +83,19 @@ class Reconciler:
         now: Callable[[], datetime],
         clock: Callable[[], float],
         groups: Groups | None = None,
+        is_pressed: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Without ``groups`` nobody asks Kafka, and the status says nothing of it."""
+        """Without ``groups`` nobody asks Kafka, and the status says nothing of it.
+
+        ``is_pressed`` tells whether others wait for their Deployment.
+        """
         self._cluster = cluster
         self._store = store
         self._defaults = defaults
         self._now = now
         self._clock = clock
         self._groups = groups
+        self._is_pressed = is_pressed
         self._autoscaler = Autoscaler(cluster, store, defaults, clock=clock)
         self._events = EventSender(cluster)
         self._resetter = Resetter(cluster, store, groups, self._events, now=now)
@@ -95,6 +104,9 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> str:
         """Reconcile one TelemetryConsumer. Returns the condition that is true of it, ``gone`` where there is none.
+
+        `LATER` means that its Deployment is as it should be, that others wait for theirs, and that how it stands is to
+        be reported after that, by another reconcile.
 
         Raises ClusterError where the API server has to be asked again later; the status says so where it can.
         """
@@ -142,7 +154,9 @@ class Reconciler:
                 return await self.reconcile(fact.key)
             verdict = Verdict(Outcome.RECONCILING, status.RESETTING_OFFSETS, reset.message)
             workload = replace(workload, verdict=verdict)
-        # 4. How it stands.
+        # 4. How it stands. Of a Deployment that was made in this moment there is not much to say.
+        if workload.applied and self._is_pressed():
+            return LATER
         beside = (*workload.beside, *([autoscaling] if autoscaling else []), *judge_start(consumer, fact.status))
         return await self._report(fact, consumer, replace(workload, beside=beside))
 
@@ -194,13 +208,15 @@ class Reconciler:
         # 3. The Deployment as it should be, applied where it is not.
         told = take_pods_beginning(consumer, fact.status, deployment.start_from if deployment is not None else None)
         manifest = build_deployment(told, self._defaults, handler_hash)
-        deployment = await self._apply(consumer, manifest, deployment)
+        found = deployment
+        deployment = await self._apply(consumer, manifest, found)
         # 4. How it gets on.
         template = manifest["spec"]["template"]["metadata"]["annotations"]
         config_hash = template[naming.ANNOTATION_CONFIG_HASH]
         pods = self._store.pods_of(key)
         verdict = missing or status.judge_workload(consumer, deployment, config_hash, lambda: pods)
-        return _Workload(verdict, image, deployment, (status.judge_handler(config_hash, pods, missing),))
+        handler = status.judge_handler(config_hash, pods, missing)
+        return _Workload(verdict, image, deployment, (handler,), applied=deployment is not found)
 
     async def _read_handler_hash(self, consumer: Consumer) -> tuple[str | None, Verdict | None]:
         """Return the hash of the handler's file, and the verdict where there ought to be one and is not."""

@@ -231,3 +231,17 @@ async def test_what_asks_kafka_starts_and_ends_with_it_and_its_news_are_reconcil
     assert observer.runs
     await controller.stop()
     assert not observer.runs
+
+
+async def test_all_deployments_of_a_burst_come_before_any_status(
+    controller: Controller, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WORKERS", 1)
+    names = [f"x-{number}" for number in range(5)]
+    for name in names:
+        cluster.put(CONSUMERS, consumer_body(name=name))
+    await controller.wait_for_cluster()
+    controller.start()
+    await until(lambda: all(cluster.status_of(KEY.namespace, name) for name in names))
+    written = [call for call in cluster.calls if call.startswith("PATCH")]
+    assert written == ["PATCH deployments"] * 5 + ["PATCH telemetryconsumers status"] * 5

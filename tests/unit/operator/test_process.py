@@ -60,9 +60,14 @@ def test_the_api_server_is_tried_for_ever_and_often(settings: kopf.OperatorSetti
 def test_state_would_be_kept_under_our_names(settings: kopf.OperatorSettings) -> None:
     persistence = settings.persistence
     assert isinstance(persistence.progress_storage, kopf.AnnotationsProgressStorage)
-    assert isinstance(persistence.diffbase_storage, kopf.AnnotationsDiffBaseStorage)
-    for name in (persistence.progress_storage.prefix, persistence.diffbase_storage.prefix, persistence.finalizer):
+    for name in (persistence.progress_storage.prefix, persistence.finalizer):
         assert str(name).startswith("telemetry.iot-hub.io")
+
+
+def test_no_object_is_copied_to_be_compared(settings: kopf.OperatorSettings) -> None:
+    storage, body = settings.persistence.diffbase_storage, kopf.Body({"spec": {"replicas": 1}})
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) is None
 
 
 def test_no_handler_keeps_state_or_asks_for_a_finalizer() -> None:

@@ -15,7 +15,7 @@ from telemetry_operator.errors import Conflict, Invalid, Refused, Unavailable
 from telemetry_operator.facts import Problem, read_consumer, read_deployment
 from telemetry_operator.groups import Groups
 from telemetry_operator.kafka.facts import Look
-from telemetry_operator.reconcile import Reconciler
+from telemetry_operator.reconcile import LATER, Reconciler
 from telemetry_operator.store import Store
 from unit.operator.fake_cluster import FakeCluster
 from unit.operator.kafka_samples import AT, FixedObserver, facts_of
@@ -31,6 +31,7 @@ class Bench:
         self.cluster = FakeCluster()
         self.store = Store()
         self.time = 0.0
+        self.pressed = False
         self.reconciler = self.restart()
 
     def restart(self) -> Reconciler:
@@ -41,6 +42,7 @@ class Bench:
             DEFAULTS,
             now=lambda: datetime(2026, 2, 20, 22, 45, tzinfo=UTC),
             clock=lambda: self.time,
+            is_pressed=lambda: self.pressed,
         )
         return self.reconciler
 
@@ -140,6 +142,15 @@ async def test_the_first_reconcile_looks_applies_reports_and_sends_one_event(ben
         "PATCH telemetryconsumers status",
         "POST events",
     ]
+
+
+async def test_while_others_wait_for_their_deployment_only_what_was_made_is_reported_later(bench: Bench) -> None:
+    bench.write()
+    bench.pressed = True
+    assert await bench.reconcile() == LATER
+    assert bench.cluster.calls == ["GET deployments", "PATCH deployments"]
+    assert await bench.reconcile() == "Reconciling"
+    assert bench.ready["reason"] == "RollingOut"
 
 
 async def test_after_a_restart_each_consumer_is_applied_once_and_its_pods_stay(bench: Bench) -> None:

@@ -116,3 +116,76 @@ async def test_an_event_doesnt_wait_for_the_retry() -> None:
     await until(lambda: done == 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Recorder:
+    """Notes what is worked on, one key at a time, once it may begin."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.done: list[str] = []
+        self.begin = asyncio.Event()
+        self.now = 0.0
+        self.queue = WorkQueue(self.work, clock=lambda: self.now)
+
+    async def work(self, key: Key) -> bool:
+        self.started = True
+        await self.begin.wait()
+        self.done.append(key.name)
+        return True
+
+    def add(self, names: str, *, first: bool = False) -> None:
+        for name in names:
+            self.queue.add(Key("n", name), first=first)
+
+    async def finish(self) -> str:
+        task = asyncio.create_task(self.queue.run(1))
+        self.begin.set()
+        await until(lambda: len(self.queue) == 0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return "".join(self.done)
+
+
+async def test_what_is_to_be_first_goes_ahead_of_what_waits_in_the_order_that_it_came() -> None:
+    recorder = Recorder()
+    recorder.add("ab")
+    assert not recorder.queue.are_first_waiting()
+    recorder.add("cd", first=True)
+    recorder.add("e")
+    assert recorder.queue.are_first_waiting()
+    assert await recorder.finish() == "cdabe"
+    assert not recorder.queue.are_first_waiting()
+
+
+async def test_a_key_that_waits_is_put_ahead_and_has_one_turn() -> None:
+    recorder = Recorder()
+    recorder.add("abc")
+    recorder.add("c", first=True)
+    recorder.add("c")
+    assert len(recorder.queue) == 3
+    assert await recorder.finish() == "cab"
+
+
+async def test_whatever_has_waited_long_enough_has_its_turn_before_what_is_to_be_first() -> None:
+    recorder = Recorder()
+    recorder.add("a")
+    recorder.now = work.AHEAD_SECONDS + 1
+    recorder.add("b", first=True)
+    recorder.add("c")
+    assert await recorder.finish() == "abc"
+
+
+async def test_what_happens_to_a_key_in_work_keeps_its_rank() -> None:
+    recorder = Recorder()
+    recorder.add("a")
+    task = asyncio.create_task(recorder.queue.run(1))
+    await until(lambda: recorder.started)
+    recorder.add("b")
+    recorder.add("a", first=True)
+    recorder.add("a")
+    recorder.begin.set()
+    await until(lambda: len(recorder.queue) == 0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert recorder.done == ["a", "a", "b"]
