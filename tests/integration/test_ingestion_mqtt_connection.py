@@ -17,7 +17,7 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from integration_helpers import OurProcess, headers_of, read_topic
-from support import require
+from support.certificates import Certificates
 from support.kafka_broker import KafkaBroker
 from support.mosquitto import OPEN_CONFIG, Mosquitto
 from support.plugin import MosquittoFactory
@@ -46,30 +46,6 @@ listener {port2} 127.0.0.1
 protocol websockets
 """
 )
-
-
-class Certificates:
-    """An authority, a server's certificate for 127.0.0.1 and a client's, as files in one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._openssl = str(require.command("openssl", "install openssl"))
-        self._run("req", "-x509", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
-        self._sign("server", "subjectAltName=IP:127.0.0.1")
-        self._sign("client", "extendedKeyUsage=clientAuth")
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
-
-    def _sign(self, name: str, extension: str) -> None:
-        self._run("req", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        (self.folder / "extensions").write_text(extension)
-        signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions")
-        self._run("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signer)
-
-    def _run(self, verb: str, *arguments: str) -> None:
-        key = ("-newkey", "rsa:2048", "-nodes") if verb == "req" else ()
-        subprocess.run([self._openssl, verb, *key, *arguments], cwd=self.folder, check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -163,7 +139,8 @@ class TestTls:
     ) -> None:
         broker = mosquitto_factory(TLS_CONFIG)
         process = start_process("ingestion.mqtt", **settings, MQTT_PORT=str(broker.port2), MQTT_TLS="true")
-        wait_until(lambda: "can't reach the broker" in process.log, hint=lambda: process.log)
+        wait_until(lambda: "can't reach the broker" in ask(process, "/readyz"), hint=lambda: process.log)
+        assert "certificate verify failed" in ask(process, "/readyz")
         assert process.terminate() == 0
 
     def test_a_password_and_a_websocket_go_with_it(

@@ -43,6 +43,8 @@ _NOT_ALLOWED = frozenset(
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     }
 )
+_TLS_REFUSAL = "SSL alert number"
+"""How a broker says that it misses our certificate, or does not take it; to librdkafka, a connection was lost."""
 _POINT = re.compile(r"(?:\S+/\S+: )?(?:Connect to \S+ failed: )?(?P<point>.*?)(?: \(after .*)?", re.DOTALL)
 
 
@@ -55,7 +57,7 @@ def explain(error: KafkaError | None, address: str, what: str = "") -> KafkaProb
     if error is None:
         return KafkaAway(UNAVAILABLE, f"Kafka at {address} gives no answer{about} in time")
     point = _shorten(error.str())
-    if error.code() in _NOT_LET_IN:
+    if error.code() in _NOT_LET_IN or _TLS_REFUSAL in point:
         return KafkaAway(LOGIN_FAILED, f"Kafka at {address} does not let the operator in: {point}")
     if error.code() in _SILENT:
         return KafkaAway(UNAVAILABLE, f"Kafka at {address} gives no answer{about}: {point}")

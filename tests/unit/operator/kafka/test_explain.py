@@ -38,6 +38,14 @@ REFUSED_TEXT = (
             "Kafka at k:9092 does not let the operator in: SASL authentication error: Authentication failed",
         ),
         (
+            KafkaError._TRANSPORT,
+            "ssl://k:1/1: Receive failed: error:0A000412:SSL routines::bad certificate: SSL alert number 42 (after 0ms)",
+            LOGIN_FAILED,
+            True,
+            "Kafka at k:9092 does not let the operator in: Receive failed: error:0A000412:SSL routines::bad certificate: "
+            "SSL alert number 42",
+        ),
+        (
             KafkaError.GROUP_AUTHORIZATION_FAILED,
             "Broker: Group authorization failed",
             NOT_ALLOWED,
