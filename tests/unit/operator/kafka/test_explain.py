@@ -39,10 +39,10 @@ REFUSED_TEXT = (
         ),
         (
             KafkaError._TRANSPORT,
-            "ssl://k:1/1: Receive failed: error:0A000412:SSL routines::bad certificate: SSL alert number 42 (after 0ms)",
+            "ssl://k:1/1: Receive failed: SSL routines::bad certificate: SSL alert number 42 (after 0ms)",
             LOGIN_FAILED,
             True,
-            "Kafka at k:9092 does not let the operator in: Receive failed: error:0A000412:SSL routines::bad certificate: "
+            "Kafka at k:9092 does not let the operator in: Receive failed: SSL routines::bad certificate: "
             "SSL alert number 42",
         ),
         (
