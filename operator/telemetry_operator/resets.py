@@ -18,7 +18,7 @@ from typing import Any
 
 from telemetry_operator import naming
 from telemetry_operator.kafka.errors import KafkaProblem
-from telemetry_operator.kafka.targets import Reset, Target, parse_target
+from telemetry_operator.kafka.targets import Reset, Shift, Target, parse_target
 from telemetry_operator.objects.deployment import compute_hash
 from telemetry_operator.spec import Consumer
 from telemetry_operator.status import format_time
@@ -171,6 +171,8 @@ def _refuse(underway: ResetStatus, why: str, now: datetime) -> ResetStatus:
 
 def _describe(reset: Reset, underway: ResetStatus) -> str:
     where = (underway.requested or "").partition("@")[0]
+    whither = f"by {where}" if isinstance(parse_target(where), Shift) else f"to {where}"
     way = f"{abs(reset.moved)} messages {'back' if reset.moved < 0 else 'on'}" if reset.moved else "where it was"
     count = len(reset.after)
-    return f"group {reset.group} moved to {where} in {count} {'partition' if count == 1 else 'partitions'}: {way}"
+    partitions = "1 partition" if count == 1 else f"each of {count} partitions"
+    return f"group {reset.group} moved {whither} in {partitions}: {way}"

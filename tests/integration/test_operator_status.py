@@ -162,7 +162,7 @@ async def test_a_reset_moves_the_group_once_its_workers_are_gone(
         await asyncio.to_thread(worker.__exit__, None, None, None)
     status = await operator.wait_for(lambda status: status["offsetsReset"]["state"] == "Done")
     assert status["offsetsReset"]["moved"] == -2
-    assert status["offsetsReset"]["message"] == f"group {group} moved to -2 in 3 partitions: 2 messages back"
+    assert status["offsetsReset"]["message"] == f"group {group} moved by -2 in each of 3 partitions: 2 messages back"
     assert committed_of(kafka, group)[topic, 0] == 1
     await operator.settle(1)
     status = await operator.wait_for(lambda status: status.get("lag") == 2 and status_of("Ready")(status) == "True")

@@ -150,7 +150,7 @@ def test_its_token_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("before", "after_it", "moved", "words"),
     [
-        ({0: 10, 1: 4}, {0: 0, 1: 0}, -14, "group g moved to earliest in 2 partitions: 14 messages back"),
+        ({0: 10, 1: 4}, {0: 0, 1: 0}, -14, "group g moved to earliest in each of 2 partitions: 14 messages back"),
         ({0: 10}, {0: 12}, 2, "in 1 partition: 2 messages on"),
         ({0: None}, {0: 12}, 0, "where it was"),
     ],
@@ -165,6 +165,11 @@ def test_what_was_done_is_said(before: dict[int, int | None], after_it: dict[int
     done = judge_answer(underway("earliest@1"), answer, AT)
     assert (done.state, done.moved, done.event) == (State.DONE, moved, "OffsetsReset")
     assert words in done.message
+
+
+def test_a_shift_leads_to_no_place() -> None:
+    done = judge_answer(underway("-5"), Reset("g", {("t", 0): 9}, {("t", 0): 4}, done_before=False), AT)
+    assert done.message == "group g moved by -5 in 1 partition: 5 messages back"
 
 
 @pytest.mark.parametrize(
