@@ -139,7 +139,7 @@ class Reconciler:
         # 2. What there is to be.
         self._note_group(fact.key, wanted)
         try:
-            workload = await self._bring_about(wanted, fact)
+            workload = await self._bring_about(wanted, fact, is_new=not fact.status)
             autoscaling = await self._autoscaler.bring_about(wanted)
         except Refused as error:
             workload = self._judge_refusal(consumer, error)
@@ -185,12 +185,13 @@ class Reconciler:
             del self._handler_files[key]
         return keys
 
-    async def _bring_about(self, consumer: Consumer, fact: ConsumerFact) -> _Workload:
+    async def _bring_about(self, consumer: Consumer, fact: ConsumerFact, *, is_new: bool) -> _Workload:
         key, name = consumer.key, naming.deployment_name(consumer.key)
         image = consumer.spec.image or self._defaults.image
-        # 1. Whose is the Deployment of that name, if there is one? The watch shows only those that bear our label.
+        # 1. Whose is the Deployment of that name, if there is one? The watch shows only those that bear our label. For
+        #    a TelemetryConsumer that has no status yet none was made: a stranger's shows when ours is applied.
         deployment = self._store.deployments.get(key.namespace, name)
-        if deployment is None:
+        if deployment is None and not is_new:
             body = await self._cluster.read(DEPLOYMENTS, key.namespace, name)
             deployment = read_deployment(body) if body is not None else None
         ownership = judge_ownership(consumer, deployment) if deployment is not None else None
@@ -209,7 +210,12 @@ class Reconciler:
         told = take_pods_beginning(consumer, fact.status, deployment.start_from if deployment is not None else None)
         manifest = build_deployment(told, self._defaults, handler_hash)
         found = deployment
-        deployment = await self._apply(consumer, manifest, found)
+        try:
+            deployment = await self._apply(consumer, manifest, found)
+        except (Conflict, Invalid):
+            if not is_new:
+                raise
+            return await self._bring_about(consumer, fact, is_new=False)
         # 4. How it gets on.
         template = manifest["spec"]["template"]["metadata"]["annotations"]
         config_hash = template[naming.ANNOTATION_CONFIG_HASH]
