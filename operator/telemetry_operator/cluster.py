@@ -23,7 +23,9 @@ from telemetry_operator.login import Connection, find_connection
 from telemetry_operator.metrics import API_CALLS
 
 CALL_SECONDS = 20.0
-"""Longest wait for an answer."""
+"""Longest wait for an answer, with the connection that it takes."""
+ANSWER_SECONDS = 10.0
+"""Longest silence in place of an answer: a connection that a router forgot says nothing, and a new one is well."""
 PAGE_SIZE = 250
 """Objects in one answer to a list, so that a large cluster is never in memory as a whole."""
 
@@ -33,7 +35,7 @@ UNAUTHORIZED = 401
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
-_TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS)
+_TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS, sock_read=ANSWER_SECONDS)
 _WATCH_SECONDS = 300
 """How long the server goes on telling before it has to be asked anew."""
 _SILENCE_SECONDS = 75

@@ -158,6 +158,17 @@ def read_consumer(body: Body) -> ConsumerFact:
     )
 
 
+def take_status(before: ConsumerFact, written: ConsumerFact) -> ConsumerFact:
+    """Return what a write of the status has made of ``before``; ``written`` is the answer to it.
+
+    An edit that came in between is in the answer, too. It is left out, and so is its version: the watch shows it, and
+    what is known already would not count as a change and be taken up.
+    """
+    if (written.body, written.deleting) == (before.body, before.deleting):
+        return written
+    return replace(before, status=written.status)
+
+
 def read_deployment(body: Body) -> DeploymentFact:
     """Return the fact of a Deployment's body."""
     status = body.get("status", {})

@@ -19,7 +19,7 @@ from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, ClusterA
 from telemetry_operator.autoscaler import Autoscaler
 from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SpecError, Unavailable
 from telemetry_operator.events import EventSender
-from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment
+from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment, take_status
 from telemetry_operator.group_status import build_numbers, is_worth_telling, judge_group
 from telemetry_operator.groups import Groups
 from telemetry_operator.naming import Key
@@ -313,7 +313,7 @@ class Reconciler:
             body = await self._cluster.patch_status(CONSUMERS, key.namespace, key.name, fact.uid, patch)
         except (Missing, Conflict):
             return "gone"  # deleted meanwhile; its successor, if there is one, has a reconcile of its own
-        self._store.consumers.keep(read_consumer(body))
+        self._store.consumers.keep(take_status(fact, read_consumer(body)))
         self._note_told(key)
         if status.find_transition(fact.status, verdict):
             log.info("condition changed", consumer=str(key), condition=verdict.outcome.value, reason=verdict.reason)

@@ -14,7 +14,7 @@ import structlog
 from telemetry_operator.api import CONSUMERS, ClusterApi
 from telemetry_operator.errors import Conflict, Missing
 from telemetry_operator.events import EventSender
-from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer
+from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, take_status
 from telemetry_operator.groups import Groups
 from telemetry_operator.resets import (
     ResetStatus,
@@ -91,7 +91,7 @@ class Resetter:
             body = await self._cluster.patch_status(CONSUMERS, *fact.key, fact.uid, patch)
         except (Missing, Conflict):
             return None
-        written = read_consumer(body)
+        written = take_status(fact, read_consumer(body))
         self._store.consumers.keep(written)
         if reset.requested is not None:
             log.info("reset of offsets", consumer=str(fact.key), state=reset.state.value, message=reset.message)

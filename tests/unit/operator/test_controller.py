@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -158,6 +158,40 @@ async def test_a_namespace_that_is_closed_keeps_no_other_from_being_served(
     said = capsys.readouterr().out
     assert said.count("a namespace can't be served") == 2, "each once, however often it is looked"
     assert said.count("a namespace can be served again") == 1
+
+
+class EditedMeanwhile(FakeCluster):
+    """A cluster in which somebody edits a TelemetryConsumer just before its status is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edit: dict[str, Any] | None = None
+
+    async def patch_status(
+        self, resource: Resource, namespace: str, name: str, uid: str, status: Mapping[str, Any]
+    ) -> Manifest:
+        if self.edit is not None:
+            self.put(CONSUMERS, self.edit)
+            self.edit = None
+        return await super().patch_status(resource, namespace, name, uid, status)
+
+
+async def test_an_edit_that_comes_with_the_answer_to_a_write_is_taken_up() -> None:
+    """Given an edit that is in the answer before the watch shows it, then what the watch shows is still news."""
+    cluster = EditedMeanwhile()
+    seldom = SETTINGS.model_copy(update={"resync_seconds": 3600})
+    controller = Controller(seldom, cluster)
+    await controller.wait_for_cluster()
+    controller.start()
+    try:
+        cluster.edit = consumer_body({"replicas": 7}, generation=2)
+        controller.see_consumer(cluster.put(CONSUMERS, consumer_body()), gone=False)
+        await until(lambda: cluster.status_of(*KEY))
+        controller.see_consumer(cluster.objects[(CONSUMERS.plural, *KEY)], gone=False)
+        await until(lambda: cluster.objects[(DEPLOYMENTS.plural, *KEY)]["spec"]["replicas"] == 7)
+        await until(lambda: cluster.status_of(*KEY)["observedGeneration"] == 2)
+    finally:
+        await controller.stop()
 
 
 async def test_a_bug_that_one_consumer_brings_out_stops_no_other(
