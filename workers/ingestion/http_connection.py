@@ -258,10 +258,13 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._close()
 
-    def shut_down(self) -> None:
-        """Take nothing new; requests that have begun have their answer, and then the connection ends."""
+    def shut_down(self, farewell: float) -> None:
+        """Take nothing new; requests that have begun have their answer, and then the connection ends.
+
+        One that is idle stays for ``farewell`` seconds: the request that may be on its way is answered, as the last.
+        """
         if not self._slots and not self._is_in_head:
-            self._close()
+            self.deadline = time.monotonic() + farewell
         for slot in self._slots:
             slot.closes = slot is self._slots[-1]
 

@@ -130,7 +130,9 @@ class Hub:
 
 
 @asynccontextmanager
-async def running(keys: WatchedKeys | None = None, grace: float = 5.0, **settings: Any) -> AsyncIterator[Hub]:
+async def running(
+    keys: WatchedKeys | None = None, grace: float = 5.0, farewell: float = 0.0, **settings: Any
+) -> AsyncIterator[Hub]:
     """Run a server with these settings."""
     given, intake = HttpSettings(**settings), MemoryIntake()
     pump = AckPump(cast("Intake", intake), lambda why: stop.set())
@@ -138,7 +140,7 @@ async def running(keys: WatchedKeys | None = None, grace: float = 5.0, **setting
     stop = asyncio.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     hub = Hub(intake, listener.getsockname()[1], stop)
-    serving = asyncio.create_task(HttpServer(app, given, listener).serve(stop, grace))
+    serving = asyncio.create_task(HttpServer(app, given, listener, farewell=farewell).serve(stop, grace))
     try:
         yield hub
         stop.set()

@@ -328,6 +328,18 @@ class TestTheEnd:
                 assert await device.is_closed()
         assert hub.cut_off == 0
 
+    async def test_a_request_on_its_way_meanwhile_is_answered_as_the_last(self) -> None:
+        async with running(farewell=0.5) as hub:
+            used, silent = await hub.connect(), await hub.connect()
+            assert (await used.ask(READING)).status == 202
+            hub.stop.set()
+            await _until_refused(hub.port)
+            reply = await used.ask(READING)
+            assert (reply.status, reply.headers["connection"]) == (202, "close")
+            assert await used.is_closed()
+            assert await silent.is_closed()
+        assert hub.cut_off == 0
+
     async def test_what_does_not_end_in_time_is_cut_off_without_an_answer(self) -> None:
         async with running(grace=0.3) as hub:
             hub.intake.holds = True
