@@ -12,9 +12,9 @@ from datetime import datetime
 import structlog
 
 from telemetry_operator.api import CONSUMERS, ClusterApi
-from telemetry_operator.errors import Conflict, Missing
+from telemetry_operator.errors import Conflict, Missing, Unavailable
 from telemetry_operator.events import EventSender
-from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, take_status
+from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer
 from telemetry_operator.groups import Groups
 from telemetry_operator.resets import (
     ResetStatus,
@@ -85,16 +85,22 @@ class Resetter:
         return judge_answer(underway, answer, self._now())
 
     async def _write(self, fact: ConsumerFact, reset: ResetStatus) -> ConsumerFact | None:
-        """Write it into the status, with its Event. Returns the TelemetryConsumer as it is then, None: it is gone."""
+        """Write it into the status, with its Event. Returns the TelemetryConsumer as it is then, None: it is gone.
+
+        Raises Unavailable where it was edited meanwhile and has to be looked at anew.
+        """
         patch = {"offsetsReset": reset.to_status()}
         try:
             body = await self._cluster.patch_status(CONSUMERS, *fact.key, fact.uid, patch)
         except (Missing, Conflict):
             return None
-        written = take_status(fact, read_consumer(body))
+        # The whole answer: a state from before it, which the watch may still show, must not ask for the reset again.
+        written = read_consumer(body)
         self._store.consumers.keep(written)
         if reset.requested is not None:
             log.info("reset of offsets", consumer=str(fact.key), state=reset.state.value, message=reset.message)
         if reset.event is not None and reset.requested is not None:
             await self._events.send(fact, reset.event, reset.message, self._now(), harmless=reset.state is State.DONE)
+        if (written.body, written.deleting) != (fact.body, fact.deleting):
+            raise Unavailable(f"{fact.key} was edited in this moment, which the watch won't tell any more")
         return written

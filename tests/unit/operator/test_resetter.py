@@ -9,7 +9,8 @@ import pytest
 
 from telemetry_operator import naming
 from telemetry_operator.api import CONSUMERS, SCALED_OBJECTS
-from telemetry_operator.facts import PodFact
+from telemetry_operator.errors import Unavailable
+from telemetry_operator.facts import PodFact, read_consumer
 from telemetry_operator.kafka.errors import GROUP_HAS_MEMBERS, NOT_ALLOWED, KafkaProblem
 from telemetry_operator.kafka.targets import Reset
 from unit.operator.bench import Bench
@@ -138,6 +139,22 @@ async def test_keda_leaves_the_replicas_alone_meanwhile(bench: Bench) -> None:
     bench.settle()
     await bench.reconcile()
     assert not paused()
+
+
+async def test_an_edit_in_the_middle_of_a_write_is_one_more_reconcile_and_no_second_reset(bench: Bench) -> None:
+    """Given a paused group, when the spec is edited just before the reset is noted, then it is asked for once."""
+    await bench.run_workers({"paused": True})
+    bench.write({"paused": True}, reset="-10")
+    bench.see()
+    bench.write({"paused": True, "maxAttempts": 7}, reset="-10")
+    edit = read_consumer(bench.cluster.get(CONSUMERS, *KEY) or {})
+    with pytest.raises(Unavailable, match="was edited in this moment"):
+        await bench.reconciler.reconcile(KEY)
+    assert not bench.store.consumers.see(edit), "the watch shows it too late"
+    for _ in range(3):
+        await bench.reconcile()
+        bench.settle()
+    assert len({token for *_, token in bench.observer.resets}) == 1
 
 
 async def test_one_that_is_deleted_in_the_middle_is_gone(bench: Bench) -> None:
