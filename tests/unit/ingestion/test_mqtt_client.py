@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 
 import pytest
 from paho.mqtt.client import Client
 
 from ingestion.buffered_socket import BufferedSocket
-from ingestion.mqtt_client import IngestionClient, make_client, start_connecting
+from ingestion.mqtt_client import IngestionClient, make_client, make_tls_context, start_connecting
 from ingestion.protocol import MQTT_5
 from ingestion.publish_packets import Publish
 from ingestion.settings import MqttSettings
@@ -93,3 +94,18 @@ def test_a_thread_that_has_ended_is_seen_and_one_that_is_started_again_has_not(
     again, _ = listener.accept()
     with again:
         assert [*seen, client.has_ended] == [False, True, False]
+
+
+def test_an_authority_of_ones_own_need_not_be_perfect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a Python that is strict by default, as 3.13 is, then we are not; names and signatures are still checked."""
+
+    def make_strict(**given: str | None) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", make_strict)
+    context = make_tls_context(MqttSettings(tls=True))
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.check_hostname
+    assert context.verify_mode == ssl.CERT_REQUIRED
