@@ -56,6 +56,7 @@ def test_by_default_the_process_has_its_own_defaults(environment: SetVariables) 
         ("maxUserProperties=0", "max_user_properties", 0),
         ("maxUserPropertyBytes=100", "max_user_property_bytes", 100),
         ("protocol=3.1.1", "protocol", "3.1.1"),
+        ("protocol=5", "protocol", "5"),
         ("transport=websockets", "transport", "websockets"),
         ("tls.enabled=true", "uses_tls", True),
     ],
