@@ -16,10 +16,18 @@ from integration.operator_kafka import Looking, commit, committed_of, member, re
 from support.kafka_broker import KafkaBroker
 from support.plugin import KafkaFactory
 from telemetry_operator.kafka import observer as observing
-from telemetry_operator.kafka.errors import GROUP_HAS_MEMBERS, UNAVAILABLE, KafkaAway, OffsetsRefused
+from telemetry_operator.kafka.errors import (
+    CLIENT_FAILED,
+    GROUP_HAS_MEMBERS,
+    UNAVAILABLE,
+    KafkaAway,
+    KafkaProblem,
+    OffsetsRefused,
+)
 from telemetry_operator.kafka.facts import KafkaFacts, Look, Reading
 from telemetry_operator.kafka.observer import Observer
 from telemetry_operator.kafka.settings import load_kafka_settings
+from telemetry_operator.kafka.targets import Reset
 
 Unique = Callable[[str], str]
 
@@ -204,6 +212,39 @@ async def test_a_reset_through_the_observer(kafka: KafkaBroker, topic: str, uniq
                 await observer.reset_offsets(reading, "earliest", "r2")
             assert raised.value.reason == GROUP_HAS_MEMBERS
             await wait_for(observer, reading, lambda look: look.facts and look.facts.group.members, "its member")
+
+
+async def test_a_reset_that_is_asked_for_waits_for_nobody_and_its_end_is_news(
+    kafka: KafkaBroker, topic: str, unique: Unique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = unique("group")
+    commit(kafka, group, {(topic, 0): 0, (topic, 1): 0, (topic, 2): 0})
+    reading = read(group, topic)
+    ended = asyncio.Event()
+
+    async def ask(token: str) -> Reset | KafkaProblem:
+        """Ask as a reconcile does: once, and again when there is news."""
+        assert observer.ask_reset(reading, "earliest", token) is None
+        async with asyncio.timeout(30):
+            while True:
+                await ended.wait()
+                ended.clear()
+                if (answer := observer.ask_reset(reading, "earliest", token)) is not None:
+                    return answer
+
+    async with observing_of(kafka, on_news=lambda news: ended.set()) as observer:
+        observer.watch([reading])
+        await wait_for(observer, reading, has_facts, "the facts")
+        done = await ask("r1")
+        assert isinstance(done, Reset)
+        assert not done.done_before
+        again = await ask("r1")
+        assert isinstance(again, Reset)
+        assert again.done_before, "what has come is told once; after that it is tried again, and found done"
+        monkeypatch.setattr(observing, "reset_offsets", lambda *_: 1 // 0)
+        failed = await ask("r2")
+        assert isinstance(failed, KafkaProblem)
+        assert (failed.reason, failed.may_pass) == (CLIENT_FAILED, False)
 
 
 async def test_what_a_hundred_groups_cost(kafka: KafkaBroker, topic: str, dlq: str, unique: Unique) -> None:
