@@ -98,7 +98,8 @@ def _build_trigger(consumer: Consumer, defaults: WorkerDefaults, topic: str) -> 
         "allowIdleConsumers": "false",
         "scaleToZeroOnInvalidOffset": "false",
         "tls": "enable" if protocol in {"SSL", "SASL_SSL"} else "disable",
-        "sasl": _SASL[way["KAFKA_SASL_MECHANISM"]] if protocol.startswith("SASL_") else "none",
+        # Where the operator's Kafka asks for a login, one has to be written: the workers say so, and KEDA does.
+        "sasl": _SASL.get(way.get("KAFKA_SASL_MECHANISM", ""), "none"),
     }
     trigger: Manifest = {"type": "kafka", "metadata": metadata}
     if spec.kafka is not None and spec.kafka.secret_ref is not None:

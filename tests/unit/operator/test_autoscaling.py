@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,13 @@ def test_a_group_without_a_place_counts_from_where_it_will_begin(start: str, pol
 def test_paused_it_lets_go() -> None:
     assert build({"paused": True})["metadata"]["annotations"] == {naming.ANNOTATION_KEDA_PAUSED: "true"}
     assert "annotations" not in build()["metadata"]
+
+
+def test_a_login_that_the_operators_kafka_asks_for_and_nobody_wrote_breaks_nothing() -> None:
+    defaults = replace(DEFAULTS, environment=(*DEFAULTS.environment, ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")))
+    made = build_scaled_object(consumer({"autoscaling": SCALING}), defaults)
+    ours = {"tls": "enable", "sasl": "none"}
+    assert ours.items() <= made["spec"]["triggers"][0]["metadata"].items()
 
 
 def test_keda_takes_user_and_certificates_from_the_secret_itself() -> None:

@@ -63,14 +63,52 @@ app.kubernetes.io/component: crds
 {{- end -}}
 {{- end -}}
 
+{{- define "iot-hub-operator.kafkaProtocol" -}}
+{{- .Values.kafka.securityProtocol | default (dig "externalKafka" "securityProtocol" "" (.Values.global | default dict)) -}}
+{{- end -}}
+
+{{/* The keys of its Secret that the operator uses: those that are named, else those that the protocol asks for. */}}
+{{- define "iot-hub-operator.kafkaKeys" -}}
+{{- $kafka := .Values.kafka -}}
+{{- if $kafka.existingSecret -}}
+{{- $usual := dict "SSL" (list "ca.crt") "SASL_PLAINTEXT" (list "username" "password") "SASL_SSL" (list "username" "password" "ca.crt") -}}
+{{- $kafka.secretKeys | default (get $usual (include "iot-hub-operator.kafkaProtocol" .) | default list) | join "," -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "iot-hub-operator.kafkaFiles" -}}
+{{- $files := list -}}
+{{- range include "iot-hub-operator.kafkaKeys" . | splitList "," -}}
+{{- if has . (list "ca.crt" "tls.crt" "tls.key") }}{{ $files = append $files (dict "key" . "path" .) }}{{ end -}}
+{{- end -}}
+{{- $files | toJson -}}
+{{- end -}}
+
 {{/* The workers' Kafka, which they reach from any namespace: the hub's own, or the external one. */}}
 {{- define "iot-hub-operator.kafkaEnv" -}}
 {{- $external := dig "externalKafka" dict (.Values.global | default dict) -}}
 - name: KAFKA_BOOTSTRAP_SERVERS
   value: {{ $external.bootstrapServers | default (printf "%s-kafka.%s.svc:9092" .Release.Name .Release.Namespace) | quote }}
-{{- with $external.securityProtocol }}
+{{- with include "iot-hub-operator.kafkaProtocol" . }}
 - name: KAFKA_SECURITY_PROTOCOL
   value: {{ . }}
+{{- end }}
+{{- with .Values.kafka.saslMechanism }}
+- name: KAFKA_SASL_MECHANISM
+  value: {{ . }}
+{{- end }}
+{{- $keys := include "iot-hub-operator.kafkaKeys" . | splitList "," }}
+{{- range $key, $variable := dict "username" "KAFKA_SASL_USERNAME" "password" "KAFKA_SASL_PASSWORD" }}
+{{- if has $key $keys }}
+- name: {{ $variable }}
+  valueFrom: {secretKeyRef: {name: {{ $.Values.kafka.existingSecret }}, key: {{ $key }}}}
+{{- end }}
+{{- end }}
+{{- range $key, $variable := dict "ca.crt" "KAFKA_SSL_CA_LOCATION" "tls.crt" "KAFKA_SSL_CERTIFICATE_LOCATION" "tls.key" "KAFKA_SSL_KEY_LOCATION" }}
+{{- if has $key $keys }}
+- name: {{ $variable }}
+  value: /etc/iot-hub/kafka/{{ $key }}
+{{- end }}
 {{- end }}
 {{- with $external.properties }}
 - name: KAFKA_PROPERTIES
