@@ -18,7 +18,7 @@ import yaml
 
 from telemetry_operator import naming
 from telemetry_operator.api import Manifest, Resource
-from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SettingsError, Unavailable
+from telemetry_operator.errors import Conflict, Invalid, Leaving, Missing, Refused, SettingsError, Unavailable
 from telemetry_operator.login import Connection, find_connection
 from telemetry_operator.metrics import API_CALLS
 
@@ -33,6 +33,8 @@ CREDENTIALS_SECONDS = 60.0
 """How long credentials are taken for those that hold: the kubelet replaces a pod's token before it expires."""
 UNAUTHORIZED = 401
 
+_NAMESPACE_LEAVES = "NamespaceTerminating"
+"""The API server's word in the details of a refusal."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=CALL_SECONDS, sock_read=ANSWER_SECONDS)
@@ -243,10 +245,13 @@ def _explain(action: str, status: int, data: bytes) -> Unavailable | Refused:
     try:
         answer = json.loads(data)
         reason, message = str(answer.get("reason", "Unknown")), str(answer.get("message", ""))
+        causes = {cause.get("reason") for cause in (answer.get("details") or {}).get("causes") or ()}
     except (ValueError, AttributeError):
-        reason, message = "Unknown", data[:200].decode("utf-8", "replace")
+        reason, message, causes = "Unknown", data[:200].decode("utf-8", "replace"), set()
     # 401 comes of a token that was rotated meanwhile: the next call reads it anew.
     if status in _TRY_AGAIN or status == UNAUTHORIZED:
         return Unavailable(f"{action}: {message} ({status} {reason})")
     kind = {400: Invalid, 404: Missing, 409: Conflict, 422: Invalid}.get(status, Refused)
+    if _NAMESPACE_LEAVES in causes:
+        kind = Leaving
     return kind(action, status, reason, message)

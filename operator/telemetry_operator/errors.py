@@ -8,7 +8,8 @@ OperatorError
     └── Refused           it said no
         ├── Conflict      somebody else was there first, or holds the fields
         ├── Invalid       the object can't be taken as it is
-        └── Missing       there is no such object, or no such kind of object
+        ├── Missing       there is no such object, or no such kind of object
+        └── Leaving       the namespace is on its way out
 """
 
 from __future__ import annotations
@@ -65,3 +66,7 @@ class Invalid(Refused):
 
 class Missing(Refused):
     """There is no such object, or no such kind of object (404)."""
+
+
+class Leaving(Refused):
+    """Nothing can be made any more in the namespace, which is being deleted (403)."""

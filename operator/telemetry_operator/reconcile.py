@@ -17,7 +17,7 @@ import structlog
 from telemetry_operator import naming, status
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, ClusterApi
 from telemetry_operator.autoscaler import Autoscaler
-from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SpecError, Unavailable
+from telemetry_operator.errors import Conflict, Invalid, Leaving, Missing, Refused, SpecError, Unavailable
 from telemetry_operator.events import EventSender
 from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment, take_status
 from telemetry_operator.group_status import build_numbers, is_worth_telling, judge_group
@@ -141,6 +141,8 @@ class Reconciler:
         try:
             workload = await self._bring_about(wanted, fact, is_new=not fact.status)
             autoscaling = await self._autoscaler.bring_about(wanted)
+        except Leaving:
+            return "gone"  # soon, with everything in the namespace
         except Refused as error:
             workload = self._judge_refusal(consumer, error)
             await self._report(fact, consumer, workload)

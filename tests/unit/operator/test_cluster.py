@@ -12,7 +12,7 @@ from kmock import RawHandler
 
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, CRDS, DEPLOYMENTS, EVENTS, PODS, Resource
 from telemetry_operator.cluster import Cluster
-from telemetry_operator.errors import Conflict, Invalid, Missing, Refused, SettingsError, Unavailable
+from telemetry_operator.errors import Conflict, Invalid, Leaving, Missing, Refused, SettingsError, Unavailable
 from telemetry_operator.login import Connection, find_connection
 
 # The raw handler: the answers are the test's, not those of kmock's own idea of Kubernetes.
@@ -89,6 +89,15 @@ async def test_what_cant_be_followed_is_said(
     kmock["get /api/v1/pods"] << answer << {"reason": "R", "message": "m"}
     with pytest.raises(error, match="m"):
         [event async for event in cluster.follow(PODS, None, "a", 7)]
+
+
+async def test_a_namespace_that_is_on_its_way_out_is_told_from_missing_rights(
+    kmock: RawHandler, cluster: Cluster
+) -> None:
+    causes = [{"reason": "NamespaceTerminating", "message": "plant is being terminated", "field": "metadata.namespace"}]
+    kmock << 403 << {"reason": "Forbidden", "message": "no new content", "details": {"causes": causes}}
+    with pytest.raises(Leaving, match="no new content"):
+        await cluster.create(DEPLOYMENTS, {"metadata": {"namespace": "plant", "name": "x"}})
 
 
 async def test_every_call_carries_the_token_and_our_name(kmock: RawHandler, cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from telemetry_operator import naming
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS
-from telemetry_operator.errors import Conflict, Invalid, Refused, Unavailable
+from telemetry_operator.errors import Conflict, Invalid, Leaving, Refused, Unavailable
 from telemetry_operator.facts import Problem, read_consumer, read_deployment
 from telemetry_operator.groups import Groups
 from telemetry_operator.kafka.facts import Look
@@ -319,6 +319,18 @@ async def test_a_refusal_is_reported_and_tried_again(
     conditions = {c["type"]: c["status"] for c in bench.cluster.status_of(*KEY)["conditions"]}
     assert conditions[condition] == "True"
     assert bench.ready["reason"] == reason
+
+
+async def test_in_a_namespace_that_is_on_its_way_out_nothing_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> dict[str, Any]:
+        raise Leaving("PATCH", 403, "Forbidden", "being terminated")
+
+    monkeypatch.setattr(bench.cluster, "apply", refuse)
+    bench.write()
+    assert await bench.reconcile() == "gone"
+    assert bench.cluster.status_of(*KEY) == {}
 
 
 async def test_an_api_server_that_is_away_is_an_error_and_no_verdict(bench: Bench) -> None:
