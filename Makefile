@@ -10,7 +10,7 @@ BIN := .venv/bin
 TAG ?= dev
 export DOCKER_BUILDKIT ?= 1
 
-.PHONY: help setup demo check format test test-faults bench-workers bench-ingestion bench-operator docs images e2e kind-up kind-down clean
+.PHONY: help setup demo check format test test-faults test-operator-faults bench-workers bench-ingestion bench-operator docs images e2e kind-up kind-down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test: setup ## Unit, contract and integration tests, two at a time (start Kafka 
 
 test-faults: setup ## Kill, cut and starve ingestion under load, and count (FAULT_ROUNDS=10 FAULT_SECONDS=60; FAULT_ARGS: pytest's)
 	$(BIN)/pytest tests/faults $(FAULT_ARGS)
+
+test-operator-faults: setup ## Kill, cut off and confuse the operator on the cluster of KUBECONFIG (FAULT_SECONDS=60; FAULT_ARGS: pytest's)
+	$(BIN)/pytest -m cluster tests/operator_faults $(FAULT_ARGS)
 
 bench-workers: setup ## The workers beside bare loops and their peers, one table (BENCH_ARGS: see benchmarks/README.md)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

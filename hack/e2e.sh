@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The end-to-end tests, on any cluster: installs the chart in a fresh namespace, tries it, and takes it away again.
+# The tests that take a cluster, on any: the contract with its API server, the operator's faults (FAULT_SECONDS=60: the long
+# form), and the end-to-end tests, which install the chart in a fresh namespace, try it, and take it away again.
 #   hack/e2e.sh [TAG] [pytest's arguments]   TAG of iot-hub/worker and iot-hub/operator, defaults to dev; nothing is built
 # Environment:
 #   KUBECONFIG     names the cluster
@@ -44,5 +45,6 @@ run() { # pytest's arguments
 }
 # One after the other: the release's operator would answer to the objects of the contract tests as well.
 run --durations=5 tests/contract "$@"
+run --durations=5 tests/operator_faults "$@"
 run --verbose --durations=10 tests/e2e "$@"
 exit $code
