@@ -228,6 +228,25 @@ def test_told_to_end_under_load_it_answers_everything_that_has_come(
     assert senders.accepted <= set(ids(kafka, topics["raw"]))
 
 
+def test_told_to_end_while_kafka_is_away_it_answers_and_is_gone_in_time(
+    kafka_factory: KafkaFactory, topics: dict[str, str], start_process: Start
+) -> None:
+    kafka = kafka_factory()
+    kafka.create_topics(topics.values(), partitions=3)
+    service = Service(start_process, kafka, topics, INGESTION_ACK_TIMEOUT_SECONDS="5")
+    assert service.post(READING)[0] == 202
+    kafka.pause()
+    answers: list[int] = []
+    waiting = threading.Thread(target=lambda: answers.append(service.post(READING)[0]), daemon=True)
+    waiting.start()
+    wait_until(lambda: 'in_flight{source="http"} 1.0' in service.probe("metrics"), what="a request that waits")
+    service.process.ask_to_end()
+    assert service.process.wait(5 + 5 + 3) == 0  # for Kafka, beyond that, and to end
+    waiting.join(5)
+    assert answers == [503]
+    assert '"cut_off":0,' in service.process.log
+
+
 @pytest.mark.parametrize("how", ["frozen", "killed"])
 def test_while_kafka_is_away_devices_are_told_to_wait_and_then_it_goes_on(
     how: str,

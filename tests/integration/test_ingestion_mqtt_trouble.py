@@ -207,3 +207,35 @@ def test_a_kafka_that_is_away_costs_bounded_memory_and_loses_nothing(
     most = max(most, memory.memory_info().rss)
     assert most - idle < 100 * _MIB
     assert process.terminate() == 0
+
+
+def test_told_to_end_while_kafka_is_away_it_is_gone_within_its_grace_period_and_loses_nothing(
+    kafka_factory: KafkaFactory, broker: Mosquitto, device: Client, topic: str, dlq: str, start_process: Start
+) -> None:
+    """Given two that share and a frozen Kafka, then neither has to be killed, and their sessions keep what they have."""
+    own = kafka_factory()
+    own.create_topics([topic, dlq], partitions=3)
+    names = ("ingestion-0", "ingestion-1")
+
+    def start(name: str) -> OurProcess:
+        settings = environment(own, broker, topic, dlq) | {"MQTT_CLIENT_ID": name, "MQTT_SHARE_GROUP": "hub"}
+        process = start_process("ingestion.mqtt", **settings)
+        ready(process)
+        return process
+
+    processes = [start(name) for name in names]
+    publish(device, b"before")
+    wait_until(lambda: is_there(own, topic, 1))
+    own.pause()
+    wanted = {f"{number}".encode() for number in range(600)}
+    infos = [device.publish("telemetry/DEV-01", payload, qos=1) for payload in wanted]
+    wait_until(lambda: all(info.is_published() for info in infos))
+    for process in processes:
+        process.ask_to_end()
+    assert [process.wait(60) for process in processes] == [0, 0]  # the chart's grace period
+    assert all('"session":"kept"' in process.log for process in processes)
+    own.resume()
+    for name in names:
+        start(name)
+    wait_until(lambda: is_there(own, topic, 601))
+    wait_until(lambda: {message.value() for message in read_topic(own, topic)} == {b"before", *wanted})
