@@ -245,6 +245,7 @@ def test_told_to_end_while_kafka_is_away_it_answers_and_is_gone_in_time(
     waiting.join(5)
     assert answers == [503]
     assert '"cut_off":0,' in service.process.log
+    kafka.resume()
 
 
 @pytest.mark.parametrize("how", ["frozen", "killed"])

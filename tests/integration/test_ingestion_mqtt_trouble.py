@@ -212,7 +212,7 @@ def test_a_kafka_that_is_away_costs_bounded_memory_and_loses_nothing(
 def test_told_to_end_while_kafka_is_away_it_is_gone_within_its_grace_period_and_loses_nothing(
     kafka_factory: KafkaFactory, broker: Mosquitto, device: Client, topic: str, dlq: str, start_process: Start
 ) -> None:
-    """Given two that share and a frozen Kafka, then neither has to be killed, and their sessions keep what they have."""
+    """Given two that share and a frozen Kafka, then neither has to be killed and their sessions keep all."""
     own = kafka_factory()
     own.create_topics([topic, dlq], partitions=3)
     names = ("ingestion-0", "ingestion-1")
