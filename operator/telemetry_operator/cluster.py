@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 import kopf
+import orjson
 import yaml
 
 from telemetry_operator import naming
@@ -127,7 +128,7 @@ class Cluster:
                 line = b""
                 async for chunk in response.content.iter_any():
                     *lines, line = (line + chunk).split(b"\n")
-                    for event in map(json.loads, filter(None, lines)):
+                    for event in map(orjson.loads, filter(None, lines)):
                         if event["type"] == "ERROR":
                             raise Unavailable(f"{action}: {event['object'].get('message', '')}")
                         if event["type"] != "BOOKMARK":
@@ -196,7 +197,7 @@ class Cluster:
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
         if response.status < 300:
-            answer: Manifest = json.loads(data)
+            answer: Manifest = orjson.loads(data)
             return answer
         if response.status == UNAUTHORIZED:
             self._read_at = float("-inf")

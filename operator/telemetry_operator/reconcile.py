@@ -23,11 +23,12 @@ from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer
 from telemetry_operator.group_status import build_numbers, is_worth_telling, judge_group
 from telemetry_operator.groups import Groups
 from telemetry_operator.naming import Key
-from telemetry_operator.objects.deployment import Manifest, WorkerDefaults, build_deployment, compute_hash
+from telemetry_operator.objects.deployment import WorkerDefaults, compute_hash
 from telemetry_operator.ownership import Ownership, judge_ownership
+from telemetry_operator.plans import Plan, Plans
 from telemetry_operator.resets import State, find_underway
 from telemetry_operator.resetter import Resetter
-from telemetry_operator.spec import Consumer, parse_consumer
+from telemetry_operator.spec import Consumer
 from telemetry_operator.start import judge_start, note_beginning, take_beginning, take_pods_beginning
 from telemetry_operator.status import Condition, Outcome, Verdict
 from telemetry_operator.store import Store
@@ -99,6 +100,7 @@ class Reconciler:
         self._autoscaler = Autoscaler(cluster, store, defaults, clock=clock)
         self._events = EventSender(cluster)
         self._resetter = Resetter(cluster, store, groups, self._events, now=now)
+        self._plans = Plans(defaults)
         self._applied: dict[Key, _Applied] = {}
         self._handler_files: dict[Key, _HandlerFile] = {}
 
@@ -113,13 +115,14 @@ class Reconciler:
         fact = self._store.consumers.get(*key)
         if fact is None or fact.deleting:
             # Its Deployment goes by its owner reference, with or without us.
+            self._plans.forget(key)
             self._applied.pop(key, None)
             self._handler_files.pop(key, None)
             self._autoscaler.forget(key)
             self._note_group(key, None)
             return "gone"
         try:
-            consumer = parse_consumer(fact.body)
+            consumer = self._plans.parse(fact)
         except SpecError as error:
             self._note_group(key, None)
             deployment = self._store.deployments.get(key.namespace, naming.deployment_name(key))
@@ -210,20 +213,18 @@ class Reconciler:
                 return _Workload(missing, image, deployment, (status.judge_handler("", (), missing),))
         # 3. The Deployment as it should be, applied where it is not.
         told = take_pods_beginning(consumer, fact.status, deployment.start_from if deployment is not None else None)
-        manifest = build_deployment(told, self._defaults, handler_hash)
+        plan = self._plans.plan(told, handler_hash)
         found = deployment
         try:
-            deployment = await self._apply(consumer, manifest, found)
+            deployment = await self._apply(consumer, plan, found)
         except (Conflict, Invalid):
             if not is_new:
                 raise
             return await self._bring_about(consumer, fact, is_new=False)
         # 4. How it gets on.
-        template = manifest["spec"]["template"]["metadata"]["annotations"]
-        config_hash = template[naming.ANNOTATION_CONFIG_HASH]
         pods = self._store.pods_of(key)
-        verdict = missing or status.judge_workload(consumer, deployment, config_hash, lambda: pods)
-        handler = status.judge_handler(config_hash, pods, missing)
+        verdict = missing or status.judge_workload(consumer, deployment, plan.config_hash, lambda: pods)
+        handler = status.judge_handler(plan.config_hash, pods, missing)
         return _Workload(verdict, image, deployment, (handler,), applied=deployment is not found)
 
     async def _read_handler_hash(self, consumer: Consumer) -> tuple[str | None, Verdict | None]:
@@ -248,16 +249,13 @@ class Reconciler:
         )
         return None, Verdict(Outcome.RECONCILING, status.HANDLER_CONFIG_MAP_MISSING, message)
 
-    async def _apply(self, consumer: Consumer, manifest: Manifest, found: DeploymentFact | None) -> DeploymentFact:
-        """Return the Deployment, applied unless it is known to be as ``manifest`` says."""
-        key, digest = consumer.key, compute_hash(manifest)
+    async def _apply(self, consumer: Consumer, plan: Plan, found: DeploymentFact | None) -> DeploymentFact:
+        """Return the Deployment, applied unless it is known to be as ``plan`` says."""
+        key, digest = consumer.key, plan.digest
         applied = self._applied.get(key)
-        if (
-            found is not None
-            and applied == _Applied(digest, found.uid, found.generation)
-            and _is_marked(manifest, found)
-        ):
+        if found is not None and applied == _Applied(digest, found.uid, found.generation) and _is_marked(plan, found):
             return found
+        manifest = plan.build()
         if found is not None:
             # The uid makes sure that it is still the one that we looked at.
             identified = manifest | {"metadata": manifest["metadata"] | {"uid": found.uid}}
@@ -341,9 +339,9 @@ class Reconciler:
             self._groups.tell(key, look.facts.observed_at)
 
 
-def _is_marked(manifest: Manifest, found: DeploymentFact) -> bool:
+def _is_marked(plan: Plan, found: DeploymentFact) -> bool:
     """Return whether labels and owner are ours: an edit of them leaves the generation as it is."""
-    metadata = manifest["metadata"]
+    metadata = plan.metadata
     owned = found.owner is not None and found.owner.uid == metadata["ownerReferences"][0]["uid"]
     return owned and metadata["labels"].items() <= found.labels.items()
 
