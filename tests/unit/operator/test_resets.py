@@ -182,7 +182,7 @@ def test_what_may_pass_is_waited_for_and_not_for_ever(answer: KafkaProblem | Non
     assert (waiting.state, waiting.event) == (State.UNDERWAY, None)
     given_up = judge_answer(underway(), answer, AT + PATIENCE + timedelta(seconds=1))
     assert (given_up.state, given_up.event) == (State.REFUSED, "OffsetsResetRefused")
-    assert given_up.message.startswith("given up after 5 minutes: ")
+    assert given_up.message.startswith("given up after 3 minutes: ")
 
 
 def test_what_wont_pass_is_refused_at_once() -> None:
