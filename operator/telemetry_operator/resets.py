@@ -24,8 +24,8 @@ from telemetry_operator.spec import Consumer
 from telemetry_operator.status import format_time
 
 PATIENCE = timedelta(minutes=3)
-"""How long workers stay away for it. They have a minute to finish what is in hand, Kafka notices one that was killed after
-45 s, and half a minute may lie between two tries."""
+"""How long workers stay away for it. They have a minute to finish what is in hand, Kafka notices one that was killed
+after 45 s, and half a minute may lie between two tries."""
 
 OFFSETS_RESET = "OffsetsReset"
 OFFSETS_RESET_REFUSED = "OffsetsResetRefused"
