@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +12,7 @@ from ingestion.mqtt import check_windows
 from ingestion.settings import MqttSettings
 from producers.config import ProducerConfig
 from telemetry.settings import load_settings
-from unit.charts.render import HelmError, Pod, render
+from unit.charts.render import ROOT, HelmError, Pod, render
 from unit.charts.variants import EXTERNAL_MQTT
 
 if TYPE_CHECKING:
@@ -86,6 +88,18 @@ def test_a_broker_behind_websockets_and_an_authority_of_ones_own(environment: Se
     assert (authority["secretName"], certificate["secretName"]) == ("their-ca", "our-certificate")
     assert [item["path"] for item in authority["items"]] == ["ca.crt"]
     assert [item["path"] for item in certificate["items"]] == ["tls.crt", "tls.key"]
+
+
+def test_the_values_that_the_docs_give_are_taken(environment: SetVariables, tmp_path: Path) -> None:
+    [block] = re.findall(
+        r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "ingestion.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    values = tmp_path / "values.yaml"
+    values.write_text(block)
+    environment({**render(values=values).pod(OWNER).environment, "MQTT_CLIENT_ID": "ingestion-0"})
+    given = load_settings(MqttSettings)
+    assert (given.host, given.port, given.username) == ("broker.example.com", 8883, "<ingestion-account/username>")
+    assert (given.uses_tls, given.tls_ca, given.tls_cert) == (True, f"{CA}/ca.crt", f"{CLIENT}/tls.crt")
 
 
 def test_without_tls_nothing_of_it_is_mounted() -> None:

@@ -19,6 +19,14 @@ VARIANTS = {
     "end-to-end": ("global.image.tag=dev", "kafka-ui.enabled=false"),
     "three nodes": ("kafka.replicas=3", "ingestion.mqtt.replicas=3"),
     "others' brokers": (*EXTERNAL_KAFKA, *EXTERNAL_MQTT),
+    "others' brokers by certificate": (
+        *EXTERNAL_KAFKA,
+        *EXTERNAL_MQTT,
+        "ingestion.mqtt.tls.enabled=true",
+        "ingestion.mqtt.tls.caSecret=authority",
+        "ingestion.mqtt.tls.clientSecret=certificate",
+    ),
+    "devices by certificate": ("mqtt.tls.existingSecret=certificate", "mqtt.tls.clientCaSecret=authority"),
     "namespaces": ("operator.watchNamespaces={one,two}",),
     "own registry": (
         "global.image.registry=registry.example.com/team",
