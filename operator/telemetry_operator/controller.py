@@ -41,7 +41,7 @@ from telemetry_operator.work import WorkQueue
 
 LIST_SECONDS = 60.0
 """Least time between two lists of everything."""
-TELL_SECONDS = 3.0
+TELL_SECONDS = 1.0
 """How often it is looked whose numbers grow old."""
 WORKERS = 16
 """Reconciles at the same time: enough to hide the API server's answer times, few enough to spare it."""

@@ -18,9 +18,10 @@ from telemetry_operator.kafka.targets import Reset, Target, parse_start
 from telemetry_operator.naming import Key
 from telemetry_operator.spec import Consumer
 
-TELL_AFTER = timedelta(seconds=45)
-"""Newer numbers are told where those in the status are this much older: a status is no older than a minute, and a
-TelemetryConsumer costs little more than one call a minute."""
+TELL_AFTER = timedelta(seconds=30)
+"""Newer numbers are told where those in the status are this much older, which is at every second look of the
+observer's. Not to tell at the first leaves time for the second: a status is no older than a minute, and costs little
+more than one call a minute."""
 
 
 class Observes(Protocol):

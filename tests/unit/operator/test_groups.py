@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telemetry_operator.groups import Groups, build_reading
+from telemetry_operator.groups import TELL_AFTER, Groups, build_reading
 from telemetry_operator.kafka.facts import Look, Reading
+from telemetry_operator.kafka.observer import INTERVAL_SECONDS
 from telemetry_operator.naming import Key
 from unit.operator.kafka_samples import AT, FixedObserver, facts_of
 from unit.operator.samples import KEY, consumer
 
 OTHER = Key("plant", "other")
+LOOK = timedelta(seconds=INTERVAL_SECONDS)
 ANOTHER_KAFKA = {"kafka": {"bootstrapServers": "other:9092"}}
 
 
@@ -67,6 +69,11 @@ def test_rivals_share_a_group_and_read_other_topics(groups: Groups) -> None:
     assert groups.find_rivals(KEY) == ()
 
 
+def test_what_is_not_told_at_one_look_is_still_told_in_time_at_the_next() -> None:
+    assert LOOK < TELL_AFTER < 2 * LOOK
+    assert TELL_AFTER + LOOK <= timedelta(minutes=1)
+
+
 def test_numbers_are_due_once_they_are_newer_by_enough(groups: Groups, observer: FixedObserver) -> None:
     groups.note(KEY, consumer())
     (reading,) = observer.watched
@@ -75,9 +82,9 @@ def test_numbers_are_due_once_they_are_newer_by_enough(groups: Groups, observer:
     assert groups.find_due() == [KEY]
     groups.tell(KEY, AT)
     assert groups.find_due() == []
-    observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT + timedelta(seconds=25)), trouble=None)
+    observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT + LOOK), trouble=None)
     assert groups.find_due() == []
-    observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT + timedelta(seconds=50)), trouble=None)
+    observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT + 2 * LOOK), trouble=None)
     assert groups.find_due() == [KEY]
     assert groups.find_keys({reading}) == [KEY]
     # A clock that was set back by an hour.
