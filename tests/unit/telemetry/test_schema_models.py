@@ -72,7 +72,7 @@ class TestModels:
     def test_every_version_has_one(self) -> None:
         assert MODELS.keys() == VERSIONS.keys()
 
-    @settings(max_examples=3000)
+    @settings(max_examples=1000)
     @given(nearly_messages(), st.none() | devices | st.sampled_from(["", "a\n", "DEV-01"]), st.booleans())
     @example(READING | {"schema_version": True}, None, True)
     @example(READING | {"schema_version": 1.0}, None, True)

@@ -20,7 +20,8 @@ from telemetry.timestamps import format_utc
 
 NOON = datetime(2026, 2, 20, 12, tzinfo=UTC)
 
-moments = st.datetimes(datetime(1971, 1, 1), datetime(2999, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001
+# Milliseconds since 1970 are taken for seconds below 10^11 of them, which is March 1973.
+moments = st.datetimes(datetime(1974, 1, 1), datetime(2999, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001
 
 
 def judge(message: Message) -> Telemetry | str:
