@@ -19,7 +19,16 @@ import yaml
 
 from telemetry_operator import naming
 from telemetry_operator.api import Manifest, Resource
-from telemetry_operator.errors import Conflict, Invalid, Leaving, Missing, Refused, SettingsError, Unavailable
+from telemetry_operator.errors import (
+    Conflict,
+    Invalid,
+    Leaving,
+    Missing,
+    Refused,
+    SettingsError,
+    Unavailable,
+    Unreachable,
+)
 from telemetry_operator.login import Connection, find_connection
 from telemetry_operator.metrics import API_CALLS
 
@@ -136,7 +145,7 @@ class Cluster:
             finally:
                 response.close()
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
+            raise Unreachable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
 
     async def read(self, resource: Resource, namespace: str | None, name: str) -> Manifest | None:
         """Return an object, None where there is none."""
@@ -195,7 +204,7 @@ class Cluster:
             response = await self._send(method, path, query=query, body=body, content_type=content_type)
             data = await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
+            raise Unreachable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
         if response.status < 300:
             answer: Manifest = orjson.loads(data)
             return answer

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ import structlog
 
 from telemetry_operator import naming
 from telemetry_operator.api import CONSUMERS, DEPLOYMENTS, PODS, ClusterApi, Resource
-from telemetry_operator.errors import ClusterError, Missing, Refused
+from telemetry_operator.errors import ClusterError, Missing, Refused, Unavailable, Unreachable
 from telemetry_operator.facts import (
     ConsumerFact,
     DeploymentFact,
@@ -41,6 +42,8 @@ from telemetry_operator.work import WorkQueue
 
 LIST_SECONDS = 60.0
 """Least time between two lists of everything."""
+AWAY_SECONDS = 5.0
+"""Between two looks whether an API server is back."""
 TELL_SECONDS = 1.0
 """How often it is looked whose numbers grow old."""
 WORKERS = 16
@@ -92,6 +95,8 @@ class Controller:
         self._done: dict[Key, tuple[str, int]] = {}
         """Uid and generation of the spec that was last brought about."""
         self._listed_at = float("-inf")
+        self._away = asyncio.Event()
+        """Set while the API server is known to give no answer."""
         self._closed: set[str | None] = set()
         """Namespaces that the API server does not let us list."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,6 +165,8 @@ class Controller:
         fact = self.store.consumers.get(*key)
         try:
             outcome = await self._reconciler.reconcile(key)
+        except Unreachable as error:
+            self._note_away(error)
         except ClusterError as error:
             log.warning("reconcile failed, and is tried again", consumer=str(key), problem=str(error))
         except Exception:
@@ -197,23 +204,43 @@ class Controller:
             except Exception:
                 # Not counted as a round: where this goes on, the liveness probe has the operator restarted.
                 log.exception("the periodic pass failed unexpectedly")
-            await asyncio.sleep(self._settings.resync_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.resync_seconds):
+                    await self._away.wait()
+                    await asyncio.sleep(AWAY_SECONDS)
 
     async def _run_pass(self) -> None:
         outcome = "done"
         try:
-            if self._clock() - self._listed_at >= LIST_SECONDS:
+            if self._away.is_set() or self._clock() - self._listed_at >= LIST_SECONDS:
                 await self._list_everything()
                 self.liveness.api_answered()
+                self._note_back()
+        except Unavailable as error:
+            outcome = "failed"
+            self._note_away(error)
+            self.liveness.api_failed(str(error))
         except ClusterError as error:
             outcome = "failed"
             log.warning("the periodic pass failed", problem=str(error))
             self.liveness.api_failed(str(error))
-        for key in self.store.consumer_keys():
-            self._queue.add(key)
+        else:
+            for key in self.store.consumer_keys():
+                self._queue.add(key)
         count_conditions(self._conditions.values())
         PASSES.labels(outcome=outcome).inc()
         self.liveness.pass_turned()
+
+    def _note_away(self, error: Unavailable) -> None:
+        """Say that the API server is away, once and not for each TelemetryConsumer, and have a pass soon."""
+        if not self._away.is_set():
+            log.warning("the API server gives no answer, everything is tried again", problem=str(error))
+        self._away.set()
+
+    def _note_back(self) -> None:
+        if self._away.is_set():
+            log.info("the API server answers again")
+        self._away.clear()
 
     async def _list_everything(self) -> None:
         """List what there is. Raises ClusterError where that can't be done in any namespace.

@@ -5,6 +5,7 @@ OperatorError
 ├── SpecError             a TelemetryConsumer's spec can't work: Stalled, until the spec changes
 └── ClusterError          the API server did not do what was asked
     ├── Unavailable       no answer, or one that another try may change
+    │   └── Unreachable   no answer
     └── Refused           it said no
         ├── Conflict      somebody else was there first, or holds the fields
         ├── Invalid       the object can't be taken as it is
@@ -41,6 +42,10 @@ class ClusterError(OperatorError):
 
 class Unavailable(ClusterError):
     """The API server gave no answer, or one that another try may change."""
+
+
+class Unreachable(Unavailable):
+    """The API server gave no answer at all."""
 
 
 class Refused(ClusterError):

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from telemetry_operator import controller as module
+from telemetry_operator import work
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, Manifest, Resource
 from telemetry_operator.controller import Controller
-from telemetry_operator.errors import Missing, Refused, Unavailable
+from telemetry_operator.errors import Missing, Refused, Unavailable, Unreachable
 from telemetry_operator.kafka.facts import Look
 from telemetry_operator.settings import load_settings
 from unit.operator.fake_cluster import FakeCluster
@@ -119,6 +120,32 @@ async def test_a_failed_pass_is_told_and_the_next_one_mends_it(
     await until(lambda: "api" in controller.liveness.find_troubles())
     cluster.broken = None
     await until(lambda: controller.liveness.find_troubles() == {})
+
+
+async def test_what_failed_while_nobody_answered_is_tried_once_somebody_does(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given waits that have grown long, when the API server is back, then nothing waits for their end or a pass."""
+    monkeypatch.setattr(module, "AWAY_SECONDS", 0.05)
+    monkeypatch.setattr(work, "FIRST_RETRY_SECONDS", 3600)
+    seldom = Controller(SETTINGS.model_copy(update={"resync_seconds": 3600}), cluster)
+    await seldom.wait_for_cluster()
+    seldom.start()
+    try:
+        cluster.broken = Unreachable("no answer")
+        for name in ("one", "two"):
+            seldom.see_consumer(cluster.put(CONSUMERS, consumer_body(name=name)), gone=False)
+        await until(lambda: "api" in seldom.liveness.find_troubles())
+        cluster.broken = None
+        await until(
+            lambda: {(DEPLOYMENTS.plural, KEY.namespace, name) for name in ("one", "two")} <= {*cluster.objects}
+        )
+        await until(lambda: seldom.liveness.find_troubles() == {})
+    finally:
+        await seldom.stop()
+    said = capsys.readouterr().out
+    assert said.count("gives no answer") == 1
+    assert said.count("answers again") == 1
 
 
 class PartlyClosed(FakeCluster):
