@@ -27,8 +27,9 @@ def test_cut_under_load(kafka: KafkaBroker, broker: Mosquitto, make_run: MakeRun
         ingester.start()
         run.open_mqtt_fleet().begin()
         for _ in range(4 * settings.rounds):
+            # It waits up to 30 s where one connection after the other breaks soon.
+            wait_until(lambda: proxy.connections, timeout=60, what="the ingester's connection")
             run.wait(1.0)
-            wait_until(lambda: proxy.connections, what="the ingester's connection")
             run.note(f"{proxy.cut()} connection cut")
         account = run.account()
         assert not account.lost, str(account)
