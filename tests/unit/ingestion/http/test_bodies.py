@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -217,6 +218,32 @@ class TestWork:
         body = b"[" + b", ".join([reading] * 3_000) + b"]"
         for size in (1, 3, 20):
             assert feed_in_pieces(body, size)[1] == [reading] * 3_000
+
+
+@pytest.mark.parametrize(
+    ("begin", "element", "between", "end"),
+    [
+        (b"[", b'{"a": "' + b"x" * 1000 + b'"}', b", ", b"]"),
+        (b"[", b'"' + b"x" * 2_000_000 + b'"', b",", b"]"),
+        (b"", b"x" * 10_000_000, b"", b""),
+        (b"", b'{"a": "' + b"x" * 1000 + b'"}', b"\n", b"\n"),
+    ],
+    ids=["array", "array of large ones", "one", "lines"],
+)
+def test_no_part_of_a_large_body_lies_in_memory_twice(begin: bytes, element: bytes, between: bytes, end: bytes) -> None:
+    body = begin + between.join([element] * (10_000_000 // len(element))) + end
+    splitter = LineSplitter() if between == b"\n" else JsonSplitter()
+    found: list[bytes] = []
+    tracemalloc.start()
+    try:
+        for at in range(0, len(body), 65_536):
+            found += splitter.feed(body[at : at + 65_536])
+        found += splitter.finish()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == [element] * (10_000_000 // len(element))
+    assert most < 1.3 * len(body)
 
 
 def test_a_small_body_is_not_kept_beside_its_messages() -> None:
