@@ -96,7 +96,8 @@ def test_its_memory_holds_what_it_may_hold() -> None:
     limit = int(pod.spec["containers"][0]["resources"]["limits"]["memory"].removesuffix("Mi"))
     held = int(pod.environment["INGESTION_MAX_BUFFERED_BYTES"]) // 2**20
     held += int(pod.environment["KAFKA_QUEUE_MAX_KBYTES"]) // 2**10
-    assert 70 + 2 * held <= limit
+    connections = int(pod.environment["INGESTION_MAX_CONNECTIONS"]) * 5 // 1024
+    assert 70 + 2 * held + connections <= limit
 
 
 def test_it_has_the_time_to_answer_what_has_come() -> None:
