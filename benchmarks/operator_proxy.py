@@ -42,7 +42,7 @@ class CountingProxy:
         self.calls[_describe(request)] += 1
         headers = {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
         url = URL(self._cluster.host + request.raw_path, encoded=True)
-        body = await request.read()
+        body = await request.read() or None  # an empty one would get a type, which the API server refuses
         try:
             async with self._cluster.session.request(request.method, url, data=body, headers=headers) as upstream:
                 response = web.StreamResponse(

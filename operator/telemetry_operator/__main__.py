@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -77,6 +78,7 @@ async def _operate(settings: Settings, kafka: KafkaSettings) -> int:
         controller = Controller(settings, cluster, observer=lambda on_news: Observer(kafka, on_news=on_news))
         probes = Probes(controller.liveness)
         port = await probes.start(settings.http_port)
+        _relax_collector()
         log.info("operator starts", version=read_version(), namespaces=settings.namespaces or "all", http_port=port)
         try:
             # As a container's first process we get no default action: until kopf takes the signal over, this does.
@@ -99,6 +101,17 @@ async def _operate(settings: Settings, kafka: KafkaSettings) -> int:
             await probes.stop()
     log.info("operator ends")
     return EX_OK
+
+
+def _relax_collector() -> None:
+    """Let Python's cyclic garbage collector look rarely, and never at what stays for good.
+
+    What an API server answers is made of many containers and no cycles: by default the collector would run several
+    times for each answer.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _cancel_this_task() -> Callable[[], object]:
