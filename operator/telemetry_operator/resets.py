@@ -132,7 +132,8 @@ def judge_answer(underway: ResetStatus, answer: Reset | KafkaProblem | None, now
             underway, state=State.DONE, since=format_time(now), moved=answer.moved, message=_describe(answer, underway)
         )
     if answer is None:
-        return _note(underway, "the workers are gone, and Kafka is asked to move the group", now)
+        # Not given up, however long ago it was asked for: it may be done in this moment, and the answer will come.
+        return replace(underway, message="the workers are gone, and Kafka is asked to move the group")
     if answer.may_pass:
         return _note(underway, answer.message, now)
     return _refuse(underway, answer.message, now)

@@ -177,6 +177,11 @@ def test_a_pod_that_is_over_is_its_replicasets_matter(phase: str) -> None:
     assert find_problem(pod(phase=phase, preflight={"state": ended(1)})) is None
 
 
+@pytest.mark.parametrize(("phase", "over"), [("Running", False), ("Succeeded", True), ("Failed", True)])
+def test_a_pod_that_is_over_is_known_to_be(phase: str, over: bool) -> None:
+    assert read_pod(pod(phase=phase)).ended is over
+
+
 def test_a_pods_fact() -> None:
     fact = read_pod(pod(preflight={"state": ended(78, words("HandlerNotFound", "m"))}))
     assert (fact.namespace, fact.name, fact.consumer, fact.config_hash) == (KEY.namespace, "p-1", KEY.name, "abc")
