@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from telemetry_operator.kafka.errors import KafkaProblem
+from telemetry_operator.kafka.errors import UNAVAILABLE, KafkaProblem, OffsetsRefused
 from telemetry_operator.kafka.facts import Look, Reading
 from telemetry_operator.kafka.sharing import find_rivals
 from telemetry_operator.kafka.targets import Reset, Target, parse_start
@@ -84,7 +84,9 @@ class Groups:
     def ask_reset(self, key: Key, target: Target, token: str) -> Reset | KafkaProblem | None:
         """Return what came of moving the group, None while it is under way; the first time begins it."""
         reading = self._readings.get(key)
-        return self._observer.ask_reset(reading, target, token) if reading is not None else None
+        if reading is None:
+            return OffsetsRefused(UNAVAILABLE, "the operator does not ask this Kafka")
+        return self._observer.ask_reset(reading, target, token)
 
     def find_rivals(self, key: Key) -> tuple[Key, ...]:
         """Return the other TelemetryConsumers of the same group that read other topics."""

@@ -90,3 +90,14 @@ def test_numbers_are_due_once_they_are_newer_by_enough(groups: Groups, observer:
     # A clock that was set back by an hour.
     observer.looks[reading] = Look(facts=facts_of(reading, observed_at=AT - timedelta(hours=1)), trouble=None)
     assert groups.find_due() == [KEY]
+
+
+def test_where_a_group_begins_is_told_anew_once_it_has_begun(groups: Groups, observer: FixedObserver) -> None:
+    """Given the same question, when only its beginning is another, then whoever asks Kafka knows; its facts stand."""
+    groups.note(KEY, consumer({"startFrom": "latest"}))
+    groups.tell(KEY, AT)
+    groups.note(KEY, consumer({"startFrom": "earliest"}))
+    (reading,) = observer.watched
+    assert reading.start_from == "earliest"
+    observer.looks[reading] = Look(facts=facts_of(reading), trouble=None)
+    assert groups.find_due() == []

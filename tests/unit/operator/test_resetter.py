@@ -115,6 +115,17 @@ async def test_what_kafka_refuses_is_told_and_the_workers_come_back(bench: Bench
     assert (bench.reset["state"], bench.workers) == ("Refused", 1)
 
 
+async def test_one_whose_kafka_is_changed_in_the_middle_is_refused(bench: Bench) -> None:
+    await bench.run_workers()
+    bench.write(reset="earliest")
+    await bench.reconcile()
+    bench.write({"kafka": {"bootstrapServers": "other:9092"}}, reset="earliest")
+    await bench.reconcile()
+    bench.settle()
+    await bench.reconcile()
+    assert (bench.reset["state"], bench.workers, bench.observer.resets) == ("Refused", 1, [])
+
+
 async def test_an_illegal_value_stops_nothing_and_is_told_once(bench: Bench) -> None:
     await bench.run_workers()
     bench.write(reset="yesterday")
