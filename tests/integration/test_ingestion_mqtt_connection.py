@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
+from math import isnan
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -24,6 +25,7 @@ from support.plugin import MosquittoFactory
 from support.waiting import wait_until
 
 Start = Callable[..., OurProcess]
+STORED = "iothub_ingestion_broker_stored_messages "
 
 TLS_CONFIG = (
     OPEN_CONFIG
@@ -232,6 +234,32 @@ def test_the_brokers_limits_are_told(
     assert 'iothub_ingestion_broker_limit{limit="maximum_packet_size"} 1.2e+07' in metrics
     assert 'iothub_ingestion_broker_limit{limit="retain_available"} 0.0' in metrics
     assert "iothub_ingestion_mqtt_connected 1.0" in metrics
+    assert process.terminate() == 0
+
+
+def test_how_much_the_broker_holds_is_told(
+    kafka: KafkaBroker, topic: str, mosquitto_factory: MosquittoFactory, settings: dict[str, str], start_process: Start
+) -> None:
+    """Given messages that wait for another ingester, then the broker's own count of them is a metric."""
+    broker = mosquitto_factory(OPEN_CONFIG + "\nsys_interval 1\n")
+    settings |= {"MQTT_PORT": str(broker.port)}
+    away = start_process("ingestion.mqtt", **settings | {"MQTT_CLIENT_ID": "away-0"})
+    ready(away)
+    away.kill()
+    process = start_process("ingestion.mqtt", **settings, MQTT_STORED_TOPIC="$SYS/broker/store/messages/count")
+    ready(process)
+
+    def find_held() -> float:
+        [line] = [line for line in ask(process, "/metrics").splitlines() if line.startswith(STORED)]
+        return float(line.split()[1])
+
+    wait_until(lambda: find_held() > 0, hint=lambda: process.log)
+    before = find_held()
+    publish(broker, 700)
+    wait_until(lambda: find_held() >= before + 700, hint=lambda: process.log)
+    expect(kafka, topic, process, 700)  # and none of it is taken for telemetry
+    broker.kill()
+    wait_until(lambda: isnan(find_held()), hint=lambda: process.log)
     assert process.terminate() == 0
 
 

@@ -11,6 +11,7 @@ import sys
 
 import structlog
 
+from ingestion.broker_statistics import BrokerStatistics
 from ingestion.intake import Intake
 from ingestion.mqtt_session import MqttSession
 from ingestion.settings import IngestionSettings, MqttSettings
@@ -59,8 +60,13 @@ def _run(process: ProcessSettings) -> None:
     live = {"loop": session.find_liveness_problem, "producer": intake.find_liveness_problem}
     ready = {"broker": session.find_readiness_problem}
     relax_collector()
+    statistics = BrokerStatistics(mqtt)
     with HealthServer(process.http_port, live=live, ready=ready):
-        session.run()
+        statistics.start()
+        try:
+            session.run()
+        finally:
+            statistics.stop()
 
 
 if __name__ == "__main__":

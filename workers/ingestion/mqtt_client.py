@@ -94,6 +94,12 @@ def make_client(settings: MqttSettings, version: int, take: Callable[[list[Publi
         )
     _check_paho()
     client = IngestionClient(settings, version, take)
+    set_up_connection(client, settings)
+    return client
+
+
+def set_up_connection(client: Client, settings: MqttSettings) -> None:
+    """Say how ``client`` reaches the broker, and as whom. Raises ConfigurationError that names the file at fault."""
     if settings.username is not None:
         password = settings.password.get_secret_value() if settings.password else None
         client.username_pw_set(settings.username, password)
@@ -104,7 +110,6 @@ def make_client(settings: MqttSettings, version: int, take: Callable[[list[Publi
         client.tls_set_context(context)
         client.on_pre_connect = lambda *_: _renew_certificates(context, settings)
     client.reconnect_delay_set(1, 30)
-    return client
 
 
 def make_tls_context(settings: MqttSettings) -> ssl.SSLContext:

@@ -16,4 +16,8 @@ REDELIVERIES = Counter(
     "Times that the connection was given up so that the broker sends again, by reason: failed, no_room.",
     ["reason"],
 )
+STORED_MESSAGES = Gauge(
+    "iothub_ingestion_broker_stored_messages",
+    "Messages that the MQTT broker holds, those that wait for ingestion among them, as it says in MQTT_STORED_TOPIC.",
+)
 IN_FLIGHT_BYTES = Gauge("iothub_ingestion_in_flight_bytes", "Bytes of payloads that wait for Kafka's acknowledgement.")

@@ -89,6 +89,10 @@ class MqttSettings(BaseSettings):
     ready_topic: str = Field(default="iot-hub/ingestion/ready", min_length=1)
     """Topic of the retained mark that says: the session exists, so devices may publish."""
 
+    stored_topic: str | None = Field(default=None, pattern=r"^[^+#]+$")
+    """Topic in which the broker says how many messages it holds; left out, it is not asked. Mosquitto's is
+    ``$SYS/broker/store/messages/count``."""
+
     @field_validator("topics")
     @classmethod
     def _check_topics(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -102,6 +102,15 @@ def test_the_values_that_the_docs_give_are_taken(environment: SetVariables, tmp_
     assert (given.uses_tls, given.tls_ca, given.tls_cert) == (True, f"{CA}/ca.crt", f"{CLIENT}/tls.crt")
 
 
+def test_the_hubs_own_broker_is_asked_how_much_it_holds_and_may_be() -> None:
+    rendered = render()
+    topic = rendered.pod(OWNER).environment["MQTT_STORED_TOPIC"]
+    assert f"topic read {topic}" in rendered.get("ConfigMap", "hub-mqtt")["data"]["ingestion.acl"].splitlines()
+    assert "MQTT_STORED_TOPIC" not in render(*EXTERNAL_MQTT).pod(OWNER).environment
+    other = render(*EXTERNAL_MQTT, "ingestion.mqtt.storedTopic=$SYS/held").pod(OWNER).environment
+    assert other["MQTT_STORED_TOPIC"] == "$SYS/held"
+
+
 def test_without_tls_nothing_of_it_is_mounted() -> None:
     assert set(find_mounts(render().pod(OWNER))) == {"/tmp"}
 

@@ -70,6 +70,7 @@ class TestMqtt:
         ]  # fmt: skip
         assert config["ingestion.acl"].splitlines() == [
             "topic read plants/+/telemetry", "topic read telemetry/+", "topic readwrite iot-hub/ingestion/ready",
+            "topic read $SYS/broker/store/messages/count",
         ]  # fmt: skip
         read = render(*settings).pod("StatefulSet/hub-ingestion-mqtt").environment["MQTT_TOPICS"]
         assert read == "plants/+/telemetry,telemetry/+"

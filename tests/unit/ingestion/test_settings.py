@@ -57,6 +57,7 @@ MQTT = [
     Case("MQTT_RECEIVE_MAXIMUM", "20", 20, ("0", "65536", "x")),
     Case("MQTT_SESSION_EXPIRY_SECONDS", "3600", 3600, ("59", "4294967295", "1h")),
     Case("MQTT_KEEPALIVE_SECONDS", "60", 60, ("4", "65536", "x")),
+    Case("MQTT_STORED_TOPIC", "$SYS/broker/store/messages/count", "$SYS/broker/store/messages/count", ("a/+", "#")),
     Case("MQTT_READY_TOPIC", "ready", "ready", ("a/+", "#", "telemetry/ready")),
 ]
 
@@ -137,6 +138,7 @@ class TestMqtt:
             "session_expiry_seconds": 7 * 24 * 3600,
             "keepalive_seconds": 30,
             "ready_topic": "iot-hub/ingestion/ready",
+            "stored_topic": None,
         }
 
     @pytest.mark.parametrize(

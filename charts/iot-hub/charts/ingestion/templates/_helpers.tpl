@@ -97,6 +97,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: {{ dig "mqtt" "readyTopic" "iot-hub/ingestion/ready" $global | quote }}
 {{- end -}}
 
+{{/* Where the hub's own broker, or another one, says how many messages it holds. */}}
+{{- define "iot-hub-ingestion.storedTopicEnv" -}}
+{{- $own := not (dig "externalMqtt" "host" "" (.Values.global | default dict)) -}}
+{{- with .Values.mqtt.storedTopic | default (ternary "$SYS/broker/store/messages/count" "" $own) -}}
+- name: MQTT_STORED_TOPIC
+  value: {{ . | quote }}
+{{- end -}}
+{{- end -}}
+
 {{/* How the connection to the MQTT broker is made, where it is not the hub's own, which is spoken to in the usual way. */}}
 {{- define "iot-hub-ingestion.mqttConnectionEnv" -}}
 {{- $mqtt := .Values.mqtt -}}
