@@ -109,12 +109,12 @@ def check_count(count: Mapping[str, Any]) -> None:
 class TestOnPythonAlone:
     def test_nothing_is_lost_and_everything_is_counted(self, demo: Demo, tmp_path: Path) -> None:
         picture = tmp_path / "demo.svg"
-        done = demo.run(*AMQTT, "--duration", "4", "--damaged", "0.2", "--picture", str(picture), "-o", "json")
+        done = demo.run(*AMQTT, "--duration", "8", "--damaged", "0.2", "--picture", str(picture), "-o", "json")
         assert done.returncode == 0, done.stderr
         count = json.loads(done.stdout)
         check_count(count)
-        assert count["sent"] == 200
-        assert count["dead_lettered"] == 40
+        assert count["sent"] == 400
+        assert count["dead_lettered"] == 80
         assert 0 < count["first_reading_seconds"] < 30
         assert count["first_reading_seconds"] < count["seconds"]
         assert "in memory" in count["places"]["Kafka"]

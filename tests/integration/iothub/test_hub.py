@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from integration.iothub.hub_process import Device, HubProcess, header, read_topic
+from iothub.hub.folder import Folder
 from support.waiting import wait_until
 
 
@@ -179,7 +180,7 @@ def test_nothing_of_it_is_left_after_ctrl_c(tmp_path: Path) -> None:
     assert running.interrupt() == 0
     assert not [process for process in started if psutil.pid_exists(process.pid) and process.is_running()]
     assert not (running.folder / "state.json").exists()
-    assert not (running.folder / "control.sock").exists()
+    assert not Folder(running.folder).socket.exists()
     assert "Traceback" not in running.output
     done = running.iothub("get")
     assert (done.returncode, done.stderr) == (

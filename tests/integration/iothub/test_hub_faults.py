@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from integration.iothub.hub_process import Up
+from iothub.hub.folder import Folder
 from support.waiting import wait_until
 
 MOCK = ("--kafka", "mock", "--mqtt", "amqtt")
@@ -68,7 +69,7 @@ def test_down_waits_until_all_has_ended(up: Up) -> None:
 
 def test_down_ends_one_that_only_starts(up: Up) -> None:
     hub = up(*MOCK)
-    wait_until((hub.folder / "control.sock").exists, hint=hub.tell)
+    wait_until(Folder(hub.folder).socket.exists, hint=hub.tell)
     assert hub.iothub("down").returncode == 0
     assert hub.wait(5) == 0
     assert "Traceback" not in hub.output
