@@ -151,6 +151,9 @@ def build_properties(
         "share.coordinator.state.topic.num.partitions": 1,
         # A lone consumer need not wait for others to join before its first assignment.
         "group.initial.rebalance.delay.ms": 0,
+        # Groups of KIP-848 hear of a rebalance with their heartbeat: at Kafka's own 5 s, what moves waits as long.
+        "group.consumer.heartbeat.interval.ms": 1000,
+        "group.consumer.min.heartbeat.interval.ms": 1000,
         # A killed node may register again once its own controller takes the killed one for dead: after 9 s by default.
         "broker.session.timeout.ms": 3000,
         "broker.heartbeat.interval.ms": 500,

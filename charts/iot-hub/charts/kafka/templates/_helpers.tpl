@@ -51,7 +51,10 @@ random: `helm template`, an upgrade, and a new install over kept volumes all com
 {{- join "," $voters -}}
 {{- end -}}
 
-{{/* What all nodes have in common; each adds its id and its address at start. */}}
+{{/*
+What all nodes have in common; each adds its id and its address at start. Groups of KIP-848 hear of a rebalance with
+their heartbeat, which the broker times: at Kafka's own 5 s, a partition that moves waits as long.
+*/}}
 {{- define "iot-hub-kafka.properties" -}}
 {{- $copies := toString .Values.replicas -}}
 {{- $inSync := ternary "2" "1" (eq (int .Values.replicas) 3) -}}
@@ -67,6 +70,8 @@ random: `helm template`, an upgrade, and a new install over kept volumes all com
   "default.replication.factor" $copies
   "min.insync.replicas" $inSync
   "offsets.topic.replication.factor" $copies
+  "group.consumer.heartbeat.interval.ms" "1000"
+  "group.consumer.min.heartbeat.interval.ms" "1000"
   "offsets.retention.minutes" (mul (int64 .Values.offsetsRetentionDays) 1440 | toString)
   "transaction.state.log.replication.factor" $copies
   "transaction.state.log.min.isr" $inSync
