@@ -44,7 +44,7 @@ LIST_SECONDS = 60.0
 """Least time between two lists of everything."""
 AWAY_SECONDS = 5.0
 """Between two looks whether an API server is back."""
-TELL_SECONDS = 2.0
+TELL_SECONDS = 1.0
 """How often it is looked whose numbers grow old."""
 WORKERS = 16
 """Reconciles at the same time: enough to hide the API server's answer times, few enough to spare it."""

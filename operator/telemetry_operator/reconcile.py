@@ -22,6 +22,7 @@ from telemetry_operator.events import EventSender
 from telemetry_operator.facts import ConsumerFact, DeploymentFact, read_consumer, read_deployment, take_status
 from telemetry_operator.group_status import build_numbers, is_worth_telling, judge_group
 from telemetry_operator.groups import Groups
+from telemetry_operator.kafka.facts import Look
 from telemetry_operator.naming import Key
 from telemetry_operator.objects.deployment import WorkerDefaults, compute_hash
 from telemetry_operator.ownership import Ownership, judge_ownership
@@ -169,10 +170,11 @@ class Reconciler:
         if self._groups is not None:
             self._groups.note(key, consumer)
 
-    def _ask_about_group(self, fact: ConsumerFact, consumer: Consumer) -> tuple[dict[str, Any], tuple[Condition, ...]]:
+    def _judge_group(
+        self, fact: ConsumerFact, consumer: Consumer | None, look: Look | None
+    ) -> tuple[dict[str, Any], tuple[Condition, ...]]:
         """Return the numbers and conditions that come from Kafka; nothing of either where it is not asked."""
-        look = self._groups.look(fact.key) if self._groups is not None else None
-        if self._groups is None or look is None:
+        if self._groups is None or consumer is None or look is None:
             return {}, ()
         conditions = judge_group(
             consumer,
@@ -293,7 +295,9 @@ class Reconciler:
         """Write what of the status changed, with an Event where it is news. Returns the condition that is true."""
         key, verdict, now = fact.key, workload.verdict, self._now()
         generation = fact.body["metadata"]["generation"]
-        numbers, about_group = self._ask_about_group(fact, consumer) if consumer is not None else ({}, ())
+        # Once: by the time that it is told, there may be a newer look, and what counts is the age of what is told.
+        look = self._groups.look(key) if self._groups is not None else None
+        numbers, about_group = self._judge_group(fact, consumer, look)
         beside = (*workload.beside, *about_group)
         wanted = status.build_status(
             fact.status,
@@ -305,7 +309,9 @@ class Reconciler:
             deployment=workload.deployment,
             beside=beside,
         )
-        patch = status.compute_patch(fact.status, wanted | numbers | self._note_beginning(fact, consumer, workload))
+        patch = status.compute_patch(
+            fact.status, wanted | numbers | self._note_beginning(fact, consumer, look, workload)
+        )
         due = self._groups is not None and self._groups.is_due(key)
         if not patch or not (due or is_worth_telling(fact.status, patch)):
             return verdict.outcome.value
@@ -314,7 +320,8 @@ class Reconciler:
         except (Missing, Conflict):
             return "gone"  # deleted meanwhile; its successor, if there is one, has a reconcile of its own
         self._store.consumers.keep(take_status(fact, read_consumer(body)))
-        self._note_told(key)
+        if self._groups is not None and look is not None and look.facts is not None:
+            self._groups.tell(key, look.facts.observed_at)
         if status.find_transition(fact.status, verdict):
             log.info("condition changed", consumer=str(key), condition=verdict.outcome.value, reason=verdict.reason)
             harmless = verdict.outcome is Outcome.READY or verdict.reason in status.HARMLESS
@@ -326,17 +333,13 @@ class Reconciler:
             await self._events.send(fact, condition.reason, note, now, harmless=harmless)
         return verdict.outcome.value
 
-    def _note_beginning(self, fact: ConsumerFact, consumer: Consumer | None, workload: _Workload) -> dict[str, Any]:
+    def _note_beginning(
+        self, fact: ConsumerFact, consumer: Consumer | None, look: Look | None, workload: _Workload
+    ) -> dict[str, Any]:
         if consumer is None:
             return {}
-        look = self._groups.look(fact.key) if self._groups is not None else None
         ready = workload.deployment.ready if workload.deployment is not None else 0
         return note_beginning(consumer, fact.status, look, ready=ready, now=self._now())
-
-    def _note_told(self, key: Key) -> None:
-        look = self._groups.look(key) if self._groups is not None else None
-        if self._groups is not None and look is not None and look.facts is not None:
-            self._groups.tell(key, look.facts.observed_at)
 
 
 def _is_marked(plan: Plan, found: DeploymentFact) -> bool:

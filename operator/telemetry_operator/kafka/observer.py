@@ -27,7 +27,7 @@ from telemetry_operator.kafka.survey import Answers, Survey
 from telemetry_operator.kafka.tail import Tail
 from telemetry_operator.kafka.targets import Reset, Target
 
-INTERVAL_SECONDS = 28.5
+INTERVAL_SECONDS = 28.0
 """Between two looks at a group: one that fails leaves time for another before the facts are too old, and the second
 after one that was told still comes in time to be told within a minute."""
 FRESH_SECONDS = 60.0

@@ -389,6 +389,29 @@ async def test_the_lag_is_in_the_status_and_costs_a_call_only_now_and_then() -> 
     assert bench.events == ["RollingOut", "Running"]
 
 
+async def test_a_look_that_comes_while_the_one_before_is_written_counts_as_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = KafkaBench()
+    bench.write()
+    await bench.reconcile()
+    bench.make_ready()
+    bench.show(0, lag=10)
+    write = bench.cluster.patch_status
+
+    async def be_overtaken(*arguments: Any) -> Any:
+        bench.show(28, lag=9)
+        return await write(*arguments)
+
+    monkeypatch.setattr(bench.cluster, "patch_status", be_overtaken)
+    await bench.reconcile()
+    monkeypatch.undo()
+    assert bench.cluster.status_of(*KEY)["lag"] == 10
+    bench.show(56, lag=8)
+    await bench.reconcile()
+    assert bench.cluster.status_of(*KEY)["lag"] == 8
+
+
 async def test_a_conflict_about_the_group_is_an_event_and_leaves_the_workers_at_work() -> None:
     bench = KafkaBench()
     bench.write({"replicas": 7})
