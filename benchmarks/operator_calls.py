@@ -29,6 +29,7 @@ WINDOW_SECONDS = 300.0
 MESSAGES_A_SECOND = 20
 _SETTLE_SECONDS = 300.0
 _LOOK_SECONDS = 1.0
+_WARM_SECONDS = 70.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Window:
 
     calls: float
     """For each TelemetryConsumer and minute."""
+    own: float
+    """Of those, the ones about one TelemetryConsumer: no lists and watches, however many there are."""
     age: float
     """Of the oldest status, in seconds."""
 
@@ -56,6 +59,7 @@ def measure(bench: Bench) -> Sequence[Row]:
                 [window.calls for window in windows],
                 goal=Goal(most=MOST_CALLS),
             ),
+            build_row(NAME, f"no lists and watches, {name}", "1/min", [window.own for window in windows]),
             build_row(
                 NAME,
                 f"oldest status, {name}",
@@ -88,12 +92,16 @@ async def _watch(bench: Bench, cluster: Cluster, namespace: str, proxy: Counting
     """Look on for a while, with messages into ``topic`` where it is one."""
     producer = Producer({"bootstrap.servers": bench.kafka.bootstrap_servers})
     seconds = WINDOW_SECONDS * bench.scale
+    if topic is not None:
+        # That there is a lag at all is told at once; this is about one that moves.
+        warm = time.monotonic() + _WARM_SECONDS
+        while time.monotonic() < warm:
+            _produce(producer, topic)
+            await asyncio.sleep(_LOOK_SECONDS)
     before, began, oldest, lags = proxy.calls.copy(), time.monotonic(), 0.0, set()
     while time.monotonic() - began < seconds:
         if topic is not None:
-            for _ in range(MESSAGES_A_SECOND):
-                producer.produce(topic, b"{}")
-            producer.poll(0)
+            _produce(producer, topic)
         bodies = await cluster.list_items(CONSUMERS.format(namespace))
         now = datetime.now(UTC)
         for body in bodies:
@@ -105,10 +113,18 @@ async def _watch(bench: Bench, cluster: Cluster, namespace: str, proxy: Counting
     if (len(lags) > 1) is not (topic is not None):
         raise BenchmarkFailed(f"the lag was to {'move' if topic else 'stand still'}, and was told as {sorted(lags)}")
     calls = proxy.calls - before
-    each = sum(calls.values()) / COUNT / (time.monotonic() - began) * 60
+    share = 60 / COUNT / (time.monotonic() - began)
+    each = sum(calls.values()) * share
+    own = sum(count for what, count in calls.items() if not what.startswith(("LIST", "WATCH"))) * share
     told = ", ".join(f"{count} {what}" for what, count in calls.most_common())
     bench.say(f"{'lag moves' if topic else 'lag stands still'}: {each:.3f}/min ({told}), oldest status {oldest:.1f} s")
-    return Window(each, oldest)
+    return Window(each, own, oldest)
+
+
+def _produce(producer: Producer, topic: str) -> None:
+    for _ in range(MESSAGES_A_SECOND):
+        producer.produce(topic, b"{}")
+    producer.poll(0)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class CountingProxy:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.calls: Counter[str] = Counter()
-        """By method and kind of object; a watch counts once, when it begins."""
+        """By method (LIST and WATCH among them) and kind of object; a watch counts once, when it begins."""
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -61,5 +61,6 @@ def _describe(request: web.Request) -> str:
     parts = request.path.strip("/").split("/")
     kinds = {"telemetryconsumers", "deployments", "pods", "events", "scaledobjects", "configmaps"}
     kind = next((part for part in parts if part in kinds), request.path)
+    verb = "LIST" if request.method == "GET" and parts[-1] == kind else request.method
     status = " status" if parts[-1] == "status" else ""
-    return f"{'WATCH' if request.query.get('watch') else request.method} {kind}{status}"
+    return f"{'WATCH' if request.query.get('watch') else verb} {kind}{status}"
