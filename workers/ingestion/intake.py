@@ -15,10 +15,11 @@ from typing import Literal, cast
 import structlog
 from confluent_kafka import KafkaError, Message
 
-from ingestion.raw_producer import RawProducer, explain_failure
+from ingestion.raw_producer import RawProducer
 from ingestion.record import Header, RawRecord
 from ingestion.settings import IngestionSettings
 from producers.config import ProducerConfig
+from producers.kafka_producer import explain_failure
 from telemetry import metrics
 from telemetry.dead_letters import DLQ_MAX_MESSAGE_BYTES, Cause, build_dead_letter
 from telemetry.errors import DeliveryError, FatalKafkaError, QueueFull

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from ingestion.record import RawRecord
-from producers.kafka_producer import PARTITION_UA, KafkaProducer, _note_failure
-from telemetry.errors import DeliveryError, FatalKafkaError, QueueFull
+from producers.kafka_producer import PARTITION_UA, KafkaProducer
+from telemetry.errors import FatalKafkaError, QueueFull
 
 OnReport = Callable[[KafkaError | None, Message], None]
 """What confluent-kafka calls with a message's delivery report."""
 
 
 class RawProducer(KafkaProducer):
-    """A KafkaProducer that hands delivery reports on as they are; `explain_failure` is for those of a failure."""
+    """A KafkaProducer that hands delivery reports on as they are; `explain_failure` of `producers` is for failures."""
 
     def send(self, topic: str, record: RawRecord, report: OnReport) -> None:
         """Queue a record whose headers are known to be good, and serve nothing.
@@ -43,8 +43,3 @@ class RawProducer(KafkaProducer):
         except KafkaException as error:
             return f"Kafka does not answer: {error.args[0].str()}"
         return None if found.error is None else f"topic {topic}: {found.error.str()}"
-
-
-def explain_failure(error: KafkaError, message: Message) -> DeliveryError:
-    """Count and log that Kafka has not taken a message, and return why, as for any other message of a KafkaProducer."""
-    return _note_failure(error, message)

@@ -142,7 +142,7 @@ class KafkaProducer:
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                on_failure(_note_failure(error, message))
+                on_failure(explain_failure(error, message))
 
         for topic, value, key, headers in messages:
             deadline: float | None = None
@@ -292,13 +292,13 @@ def _make_report(on_delivery: OnDelivery | None, unheard: list[DeliveryError]) -
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                unheard[:] = [_note_failure(error, message)]
+                unheard[:] = [explain_failure(error, message)]
 
     else:
 
         def report(error: KafkaError | None, message: Message) -> None:
             try:
-                on_delivery(None if error is None else _note_failure(error, message), message)
+                on_delivery(None if error is None else explain_failure(error, message), message)
             except Exception:
                 # Let through, it would hit whichever thread happens to poll, for a message that is not its own.
                 log.exception("delivery callback failed", topic=message.topic(), key=_shown(message.key()))
@@ -306,7 +306,8 @@ def _make_report(on_delivery: OnDelivery | None, unheard: list[DeliveryError]) -
     return report
 
 
-def _note_failure(error: KafkaError, message: Message) -> DeliveryError:
+def explain_failure(error: KafkaError, message: Message) -> DeliveryError:
+    """Count and log that Kafka has not taken ``message``, and return why."""
     topic = str(message.topic())
     metrics.PRODUCER_FAILURES.labels(error.name()).inc()
     log.error("message not delivered", topic=topic, key=_shown(message.key()), code=error.name(), why=error.str())

@@ -20,6 +20,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Whether `helm test` can send a reading all the way: its pod speaks plain MQTT, and neither TLS nor websockets. */}}
+{{- define "iot-hub.canTest" -}}
+{{- $mqtt := .Values.ingestion.mqtt -}}
+{{- if and .Values.ingestion.enabled .Values.validator.enabled .Values.operator.enabled (not $mqtt.tls.enabled) (eq $mqtt.transport "tcp") -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- define "iot-hub.workerImage" -}}
 {{- $image := .Values.workerImage -}}
 {{- $global := .Values.global.image -}}

@@ -6,7 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
 
 from iothub.doctor import remedies
 from iothub.doctor.finding import Check, Finding
@@ -52,31 +55,34 @@ def check_packages() -> Finding:
     """Whether the packages of the extra are there, all of them."""
     name = f"packages of [{EXTRA}]"
     try:
-        wanted = requires(DISTRIBUTION) or []
+        absent = sorted(filter(_is_absent, _find_wanted(EXTRA)))
     except PackageNotFoundError:
         return Finding.ok(name, "not installed as a package, so nothing says which are needed")
-    absent = sorted(filter(_is_absent, (line for line in wanted if _is_wanted(line))))
     if absent:
-        names = ", ".join(map(_package_name, absent))
+        names = ", ".join(absent)
         return Finding.wrong(name, f"missing: {names}", advice=f"pip install '{DISTRIBUTION}[{EXTRA}]'")
     return Finding.ok(name, f"all of {DISTRIBUTION} {version(DISTRIBUTION)}")
 
 
-def _is_wanted(requirement: str) -> bool:
-    _, _, marker = requirement.partition(";")
-    return not marker.strip() or re.search(rf"extra\s*==\s*['\"]{EXTRA}['\"]", marker) is not None
+def _find_wanted(extra: str) -> Iterator[str]:
+    """Yield the names of the packages that ``extra`` needs on this machine, with those of extras that it includes."""
+    for line in requires(DISTRIBUTION) or []:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        if requirement.name == DISTRIBUTION:
+            for included in requirement.extras:
+                yield from _find_wanted(included)
+        else:
+            yield requirement.name
 
 
-def _is_absent(requirement: str) -> bool:
+def _is_absent(package: str) -> bool:
     try:
-        version(_package_name(requirement))
+        version(package)
     except PackageNotFoundError:
         return True
     return False
-
-
-def _package_name(requirement: str) -> str:
-    return re.split(r"[\s\[<>=!~;(]", requirement, maxsplit=1)[0]
 
 
 def check_java() -> Finding:

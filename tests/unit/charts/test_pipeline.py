@@ -273,3 +273,13 @@ class TestHelmTest:
     def test_it_is_left_out_where_nothing_would_arrive(self) -> None:
         for part in ("ingestion", "operator", "validator"):
             assert render(f"{part}.enabled=false").all("Pod") == []
+
+
+@pytest.mark.parametrize(
+    "setting", ["ingestion.mqtt.tls.enabled=true", "ingestion.mqtt.transport=websockets", "operator.enabled=false"]
+)
+def test_helm_test_is_there_only_where_it_can_come_through(setting: str) -> None:
+    name = "hub-test-round-trip"
+    assert name in {item["metadata"]["name"] for item in render().all("Pod")}
+    broker = ("mqtt.enabled=false", "global.externalMqtt.host=broker.example.com")
+    assert name not in {item["metadata"]["name"] for item in render(setting, *broker).all("Pod")}
