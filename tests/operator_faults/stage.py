@@ -99,10 +99,11 @@ class Stage:
             what="the fault's end",
         )
 
-    def converge(self, within: float = CONVERGED_SECONDS) -> float:
+    def converge(self, within: float = CONVERGED_SECONDS, *, settle: bool = True) -> float:
         """Wait until everything is as it is written, and the operator ready. Returns the seconds that it took.
 
-        Where the cluster's own controllers are behind, they are waited for afterwards: that time is not the operator's.
+        Where the cluster's own controllers are behind, they are waited for afterwards, unless ``settle`` is false: that
+        time is not the operator's.
         """
         began = time.monotonic()
         wait_until(
@@ -116,7 +117,8 @@ class Stage:
         wait_until(lambda: self.operator.ask("/readyz") == 200, timeout=left, what="the operator to be ready")
         took = time.monotonic() - began
         CONVERGED.append((self.title, took))
-        wait_until(self._is_settled, timeout=120, interval=0.5, what="the cluster's controllers", hint=self._tell)
+        if settle:
+            wait_until(self._is_settled, timeout=120, interval=0.5, what="the cluster's controllers", hint=self._tell)
         return took
 
     def _is_settled(self) -> bool:
