@@ -9,6 +9,7 @@
 #   READINGS_CSV   real readings (ts,temperature,humidity,light,co2); without it they are made up
 #   E2E_HELM_ARGS  further words for `helm install`, such as --set 'operator.watchNamespaces={NAMESPACE}' together with
 #                  E2E_NAMESPACE, where the cluster has other TelemetryConsumers that must be left alone
+#   E2E_KEDA=1     the cluster has KEDA: the tests of it fail where it is missing, and are not skipped
 #   E2E_KEEP=1     leaves the release in place for a look
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
