@@ -32,10 +32,15 @@ MESSAGES = 6_000
 HANDLER = """
 import time
 
+from consumers import Outgoing
+
 class Slow:
-    def handle(self, payload):
-        time.sleep(0.02)
-        return payload
+    wants_records = True
+
+    def handle(self, batch):
+        for record in batch:
+            time.sleep(0.02)
+            yield Outgoing(value=record.value, key=record.key, headers=record.headers)
 """
 
 
