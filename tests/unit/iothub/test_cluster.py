@@ -29,9 +29,10 @@ from unit.iothub.stand_in import KubectlStandIn, make_http_pod, make_kafka_pod, 
 KAFKA, MQTT, HTTP = Needs(), Needs(kafka=False, mqtt=True), Needs(kafka=False, http=True)
 TC = "telemetryconsumers.telemetry.iot-hub.io"
 
-# A command that looks into a cluster and says where, until it is ended.
+# A command that looks into a cluster and says where, until it is ended. Under nohup it would not hear of a SIGHUP.
 COMMAND = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from iothub.forwards import Forwards, Route
 from iothub.kubectl import find_kubectl
 from iothub.cluster import _ended_in_order
