@@ -94,13 +94,30 @@ def test_drift_of_what_keda_is_given_is_mended_within_five_seconds(
         ("triggerauthentication", "delete"),
     ]:
         verb, *rest = edit
-        kubectl.run(verb, kind, name, *rest)
+        if verb == "delete":
+            _delete(kubectl, kind, name)
+        else:
+            kubectl.run(verb, kind, name, *rest)
         wait_until(
             lambda: look() == before,
             timeout=MENDED_SECONDS,
             what=f"kubectl {verb} {kind} {' '.join(rest)} to be mended",
             hint=lambda: str(look()),
         )
+
+
+def _delete(kubectl: Kubectl, kind: str, name: str) -> None:
+    """Return once it is gone, which takes KEDA's time: it has a finalizer. kubectl's own wait may miss that, where another
+    one of the name is there at once.
+    """
+    uid = (kubectl.get(kind, name) or {})["metadata"]["uid"]
+    kubectl.run("delete", kind, name, "--wait=false")
+    wait_until(
+        lambda: (kubectl.get(kind, name) or {"metadata": {}})["metadata"].get("uid") != uid,
+        timeout=120,
+        what=f"KEDA to let go of the {kind}",
+        hint=lambda: str(kubectl.get(kind, name)),
+    )
 
 
 def _ours(metadata: dict[str, Any]) -> tuple[Any, ...]:
