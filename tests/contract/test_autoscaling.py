@@ -107,8 +107,8 @@ def test_drift_of_what_keda_is_given_is_mended_within_five_seconds(
 
 
 def _delete(kubectl: Kubectl, kind: str, name: str) -> None:
-    """Return once it is gone, which takes KEDA's time: it has a finalizer. kubectl's own wait may miss that, where another
-    one of the name is there at once.
+    """Return once it is gone, which takes KEDA's time: it has a finalizer. kubectl's own wait may miss that, where
+    another one of the name is there at once.
     """
     uid = (kubectl.get(kind, name) or {})["metadata"]["uid"]
     kubectl.run("delete", kind, name, "--wait=false")
