@@ -1,14 +1,16 @@
-"""The only Kubernetes client of our own: lists, reads, server-side apply, status, events. The watches are kopf's.
+"""The only Kubernetes client of our own: lists, reads, server-side apply, status, events, and KEDA's watches.
 
-It is HTTP and JSON, with the credentials that kopf finds; objects are plain dicts. The ``kubernetes`` package, even of
-which only the connection is used, would take 20 MiB and half of the time of each call.
+The other watches are kopf's. It is HTTP and JSON, with the credentials that kopf finds; objects are plain dicts. The
+``kubernetes`` package, even of which only the connection is used, would take more memory and half of the time of each
+call.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -53,7 +55,7 @@ _WATCH_SECONDS = 300
 _SILENCE_SECONDS = 75
 """A connection that is alive brings a bookmark each minute."""
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=_WATCH_SECONDS + 30, sock_connect=10, sock_read=_SILENCE_SECONDS)
-_TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_TRY_AGAIN = frozenset({UNAUTHORIZED, 408, 429, 500, 502, 503, 504})
 
 
 class Cluster:
@@ -129,11 +131,11 @@ class Cluster:
         query = {"watch": "true", "allowWatchBookmarks": "true", "labelSelector": selector}
         query |= {"resourceVersion": str(version), "timeoutSeconds": str(_WATCH_SECONDS)}
         action = f"watch {resource.path(namespace)}"
-        try:
+        with self._reaching(action):
             response = await self._send("GET", resource.path(namespace), query=query, timeout=_WATCH_TIMEOUT)
             try:
                 if response.status >= 300:
-                    raise _explain(action, response.status, await response.read())
+                    raise self._explain(action, response.status, await response.read())
                 line = b""
                 async for chunk in response.content.iter_any():
                     *lines, line = (line + chunk).split(b"\n")
@@ -144,8 +146,6 @@ class Cluster:
                             yield event["type"], event["object"]
             finally:
                 response.close()
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
 
     async def read(self, resource: Resource, namespace: str | None, name: str) -> Manifest | None:
         """Return an object, None where there is none."""
@@ -200,17 +200,13 @@ class Cluster:
     ) -> Manifest:
         action = f"{method} {path}"
         API_CALLS.labels(method=method, resource=_resource_of(path)).inc()
-        try:
+        with self._reaching(action):
             response = await self._send(method, path, query=query, body=body, content_type=content_type)
             data = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
         if response.status < 300:
             answer: Manifest = orjson.loads(data)
             return answer
-        if response.status == UNAUTHORIZED:
-            self._read_at = float("-inf")
-        raise _explain(action, response.status, data)
+        raise self._explain(action, response.status, data)
 
     async def _send(
         self,
@@ -228,11 +224,26 @@ class Cluster:
             method,
             self._host + path,
             params=query,
+            # Not orjson: what a pod has said may hold half a surrogate pair, which that refuses.
             data=json.dumps(body).encode() if body is not None else None,
             headers={"Accept": "application/json", "Content-Type": content_type, **self._read_credentials()},
             proxy=self._proxy,
             timeout=timeout,
         )
+
+    @contextmanager
+    def _reaching(self, action: str) -> Iterator[None]:
+        """Raise Unreachable where the block gets no answer."""
+        try:
+            yield
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{action}: {self._host} gives no answer: {error or type(error).__name__}") from error
+
+    def _explain(self, action: str, status: int, data: bytes) -> Unavailable | Refused:
+        if status == UNAUTHORIZED:
+            # It comes of a token that was rotated meanwhile: the next call reads it anew.
+            self._read_at = float("-inf")
+        return _explain(action, status, data)
 
     def _read_credentials(self) -> Mapping[str, str]:
         """Return the headers with the credentials, read anew now and then and after the server did not take them."""
@@ -258,8 +269,7 @@ def _explain(action: str, status: int, data: bytes) -> Unavailable | Refused:
         causes = {cause.get("reason") for cause in (answer.get("details") or {}).get("causes") or ()}
     except (ValueError, AttributeError):
         reason, message, causes = "Unknown", data[:200].decode("utf-8", "replace"), set()
-    # 401 comes of a token that was rotated meanwhile: the next call reads it anew.
-    if status in _TRY_AGAIN or status == UNAUTHORIZED:
+    if status in _TRY_AGAIN:
         return Unavailable(f"{action}: {message} ({status} {reason})")
     kind = {400: Invalid, 404: Missing, 409: Conflict, 422: Invalid}.get(status, Refused)
     if _NAMESPACE_LEAVES in causes:

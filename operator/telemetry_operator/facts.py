@@ -62,6 +62,10 @@ class ConsumerFact(Fact):
         generation: int = self.body["metadata"]["generation"]
         return generation
 
+    def says_the_same(self, other: ConsumerFact) -> bool:
+        """Return whether both ask for the same, whatever their statuses are."""
+        return (self.body, self.deleting) == (other.body, other.deleting)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
@@ -164,7 +168,7 @@ def take_status(before: ConsumerFact, written: ConsumerFact) -> ConsumerFact:
     An edit that came in between is in the answer, too. It is left out, and so is its version: the watch shows it, and
     what is known already would not count as a change and be taken up.
     """
-    if (written.body, written.deleting) == (before.body, before.deleting):
+    if written.says_the_same(before):
         return written
     return replace(before, status=written.status)
 

@@ -294,14 +294,13 @@ class Reconciler:
     async def _report(self, fact: ConsumerFact, consumer: Consumer | None, workload: _Workload) -> str:
         """Write what of the status changed, with an Event where it is news. Returns the condition that is true."""
         key, verdict, now = fact.key, workload.verdict, self._now()
-        generation = fact.body["metadata"]["generation"]
         # Once: by the time that it is told, there may be a newer look, and what counts is the age of what is told.
         look = self._groups.look(key) if self._groups is not None else None
         numbers, about_group = self._judge_group(fact, consumer, look)
         beside = (*workload.beside, *about_group)
         wanted = status.build_status(
             fact.status,
-            generation,
+            fact.generation,
             verdict,
             now,
             consumer=consumer,

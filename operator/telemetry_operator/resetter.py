@@ -101,6 +101,6 @@ class Resetter:
             log.info("reset of offsets", consumer=str(fact.key), state=reset.state.value, message=reset.message)
         if reset.event is not None and reset.requested is not None:
             await self._events.send(fact, reset.event, reset.message, self._now(), harmless=reset.state is State.DONE)
-        if (written.body, written.deleting) != (fact.body, fact.deleting):
+        if not written.says_the_same(fact):
             raise Unavailable(f"{fact.key} was edited in this moment, which the watch won't tell any more")
         return written
