@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,16 +10,14 @@ from pathlib import Path
 import orjson
 
 from benchmarks.bench import Bench
-from benchmarks.child import BenchmarkFailed, Child
+from benchmarks.child import Child
 from benchmarks.environments import PeerEnvironment
+from benchmarks.go import CACHE, run_go
 
 TELEGRAF, MQ_BRIDGE = "Telegraf", "mq-bridge"
 _TELEGRAF_VERSION = "v1.37.2"
 _TELEGRAF_TAGS = "custom,inputs.mqtt_consumer,outputs.kafka,parsers.value,serializers.influx,serializers.template"
-_BUILD_SECONDS = 1800
 _MQ_BRIDGE = PeerEnvironment("ingestion_mqtt")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "iot-hub-bench"
-"""Where Telegraf is built, once for all runs: outside of the repository, since it takes a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +145,6 @@ def build_telegraf_program() -> Path:
     program = folder / "telegraf"
     if program.is_file():
         return program
-    go = shutil.which("go")
-    if go is None:
-        raise BenchmarkFailed("Telegraf can't be built here: Go is not installed")
     package = f"github.com/influxdata/telegraf/cmd/telegraf@{_TELEGRAF_VERSION}"
-    done = subprocess.run(
-        ["nice", go, "install", "-tags", _TELEGRAF_TAGS, package],
-        env={**os.environ, "GOBIN": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_BUILD_SECONDS,
-    )
-    if done.returncode != 0:
-        raise BenchmarkFailed(f"Telegraf can't be built: {done.stderr[-2000:]}")
+    run_go(["install", "-tags", _TELEGRAF_TAGS, package], TELEGRAF, environment={"GOBIN": str(folder)})
     return program

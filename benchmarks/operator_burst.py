@@ -14,9 +14,10 @@ import orjson
 
 from benchmarks.bench import Bench, run_command
 from benchmarks.child import BenchmarkFailed
-from benchmarks.operator_cluster import DEPLOYMENTS, Body, Cluster, Sightings, build_names
+from benchmarks.operator_cluster import Body, Cluster, Sightings, build_names
 from benchmarks.operator_contenders import OURS, PEER, Build, build_both, make_spec
 from benchmarks.rows import Goal, Row, build_row, measure_in_turn
+from telemetry_operator.api import DEPLOYMENTS
 
 NAME = "operator-burst"
 MOST_SECONDS = {100: 10.0, 500: 60.0}
@@ -99,7 +100,7 @@ async def _measure_burst(bench: Bench, build: Build, spec: Mapping[str, Any], co
         making = time.monotonic() - began
         await sightings.wait_for(lambda: len(sightings.first) >= count, seconds=_PATIENCE_SECONDS, what="Deployments")
         child.check()
-        made = await cluster.call("GET", f"{DEPLOYMENTS.format(namespace)}/{names[0]}")
+        made = await cluster.call("GET", DEPLOYMENTS.path(namespace, names[0]))
         return Burst(max(sightings.first.values()) - began, making, _find_common(made))
 
 

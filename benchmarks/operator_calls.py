@@ -14,11 +14,12 @@ from confluent_kafka import Producer
 
 from benchmarks.bench import Bench, run_command
 from benchmarks.child import BenchmarkFailed
-from benchmarks.operator_cluster import CONSUMERS, Cluster, build_names, write_kubeconfig
+from benchmarks.operator_cluster import Cluster, build_names, write_kubeconfig
 from benchmarks.operator_contenders import build_ours, make_spec
 from benchmarks.operator_idle import QUIET_SECONDS, wait_for_statuses
 from benchmarks.operator_proxy import CountingProxy
 from benchmarks.rows import Goal, Row, build_row
+from telemetry_operator.api import CONSUMERS
 from telemetry_operator.kafka.observer import INTERVAL_SECONDS
 
 NAME = "operator-calls"
@@ -106,7 +107,7 @@ async def _watch(bench: Bench, cluster: Cluster, namespace: str, proxy: Counting
     before, began, oldest, lags = proxy.calls.copy(), time.monotonic(), 0.0, set()
     while time.monotonic() - began < seconds:
         _produce(producer, topic)
-        bodies = await cluster.list_items(CONSUMERS.format(namespace))
+        bodies = await cluster.list_items(CONSUMERS.path(namespace))
         now = datetime.now(UTC)
         for body in bodies:
             observed_at = datetime.fromisoformat(body["status"]["lagObservedAt"])

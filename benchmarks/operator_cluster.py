@@ -15,12 +15,12 @@ import kopf
 import orjson
 
 from benchmarks.child import BenchmarkFailed
+from telemetry_operator import naming
+from telemetry_operator.api import CONSUMERS, DEPLOYMENTS
 from telemetry_operator.login import Connection, find_connection
 
 Body = dict[str, Any]
 
-CONSUMERS = "/apis/telemetry.iot-hub.io/v1alpha1/namespaces/{}/telemetryconsumers"
-DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 HANDS = 16
 """Requests at the same time where many objects are made at once."""
 _NAMESPACES = "/api/v1/namespaces"
@@ -96,7 +96,7 @@ class Cluster:
 
         async def work() -> None:
             for name in left:
-                await self.call("POST", CONSUMERS.format(namespace), build_consumer(name, spec))
+                await self.call("POST", CONSUMERS.path(namespace), build_consumer(name, spec))
 
         async with asyncio.TaskGroup() as group:
             for _ in range(HANDS):
@@ -104,7 +104,7 @@ class Cluster:
 
     async def patch_consumer(self, namespace: str, name: str, spec: Mapping[str, Any]) -> None:
         """Merge ``spec`` into a TelemetryConsumer's."""
-        await self.call("PATCH", f"{CONSUMERS.format(namespace)}/{name}", {"spec": dict(spec)}, _MERGE)
+        await self.call("PATCH", CONSUMERS.path(namespace, name), {"spec": dict(spec)}, _MERGE)
 
     @asynccontextmanager
     async def namespace(self, name: str) -> AsyncIterator[str]:
@@ -120,7 +120,7 @@ class Cluster:
         """Return once so many Deployments are there and their controller has seen all of them."""
 
         async def is_settled() -> bool:
-            found = await self.list_items(DEPLOYMENTS.format(namespace))
+            found = await self.list_items(DEPLOYMENTS.path(namespace))
             seen = [
                 body["status"].get("observedGeneration", 0) >= body["metadata"]["generation"]
                 and bool(body["status"].get("conditions"))
@@ -140,7 +140,7 @@ class Sightings:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
-        self._path = DEPLOYMENTS.format(namespace)
+        self._path = DEPLOYMENTS.path(namespace)
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.first: dict[str, float] = {}
@@ -206,8 +206,8 @@ async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float, wha
 def build_consumer(name: str, spec: Mapping[str, Any]) -> Body:
     """Return the manifest of a TelemetryConsumer."""
     return {
-        "apiVersion": "telemetry.iot-hub.io/v1alpha1",
-        "kind": "TelemetryConsumer",
+        "apiVersion": CONSUMERS.api_version,
+        "kind": naming.KIND,
         "metadata": {"name": name},
         "spec": dict(spec),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.child import ROOT, BenchmarkFailed, Child
-from benchmarks.ingestion_mqtt_contenders import CACHE
+from benchmarks.go import CACHE, run_go
 from benchmarks.operator_cluster import until
 from benchmarks.probes import is_ready
 from iothub.servers.ports import free_port
@@ -26,7 +25,6 @@ OURS, PEER = "ours", "controller-runtime"
 IMAGE = "iot-hub/worker:there-is-none"
 """Of the workers, none of which is ever started."""
 _SOURCES = ROOT / "benchmarks" / "operator-go"
-_BUILD_SECONDS = 1800
 _READY_SECONDS = 60.0
 
 
@@ -120,13 +118,7 @@ def build_peer_program() -> Path:
     newest = max(source.stat().st_mtime for source in _SOURCES.iterdir())
     if program.is_file() and program.stat().st_mtime >= newest:
         return program
-    go = shutil.which("go")
-    if go is None:
-        raise BenchmarkFailed("the peer can't be built here: Go is not installed")
-    command = ["nice", go, "build", "-o", str(program), "."]
-    done = subprocess.run(command, cwd=_SOURCES, capture_output=True, text=True, check=False, timeout=_BUILD_SECONDS)
-    if done.returncode != 0:
-        raise BenchmarkFailed(f"the peer can't be built: {done.stderr[-2000:]}")
+    run_go(["build", "-o", str(program), "."], "the peer", folder=_SOURCES)
     program.touch()
     return program
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from benchmarks.bench import Bench, run_command
 from benchmarks.child import Child
-from benchmarks.operator_cluster import CONSUMERS, Cluster, build_names, until
+from benchmarks.operator_cluster import Cluster, build_names, until
 from benchmarks.operator_contenders import OURS, PEER, Build, build_both, make_spec
 from benchmarks.rows import Goal, Row, build_row, measure_in_turn
+from telemetry_operator.api import CONSUMERS
 
 NAME = "operator-idle"
 MOST_MIB = {0: 90.0, 100: 120.0, 500: 220.0}
@@ -107,7 +108,7 @@ async def wait_for_statuses(cluster: Cluster, namespace: str, count: int) -> Non
     """Return once so many TelemetryConsumers are Ready and tell their lag."""
 
     async def are_told() -> bool:
-        bodies = await cluster.list_items(CONSUMERS.format(namespace))
+        bodies = await cluster.list_items(CONSUMERS.path(namespace))
         statuses = [body.get("status", {}) for body in bodies]
         return len(statuses) == count and all(
             "lagObservedAt" in status
