@@ -9,6 +9,7 @@ import pytest
 
 from contract.kubectl import Kubectl, Refusal
 from contract.operator_process import Operator, find_condition, wait_for_reason
+from support.keda import find_keda
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
@@ -21,7 +22,7 @@ SCALING = {"autoscaling": {"maxReplicas": 3, "lagThreshold": 10}, "replicas": 0}
 @pytest.fixture
 def has_keda(kubectl: Kubectl) -> bool:
     """Whether the cluster has KEDA's kinds."""
-    return "scaledobjects" in kubectl.run("api-resources", "--api-group=keda.sh", "-o", "name")
+    return find_keda(kubectl.run)
 
 
 def test_without_keda_the_replicas_go_on(

@@ -1,12 +1,9 @@
 """With KEDA a group's workers follow its lag: they come when it rises and go when it is gone, and no message is lost or
 handled twice for it.
-
-A cluster without KEDA is no failure, unless E2E_KEDA=1 says that it has it.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ import pytest
 
 from e2e.readings import build_good, differences
 from e2e.release import RAW
+from support.keda import find_keda
 from support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -47,11 +45,8 @@ class Slow:
 @pytest.fixture(scope="module")
 def keda(release: Release) -> None:
     """KEDA's kinds are there."""
-    if "scaledobjects" in release.kube.run("api-resources", "--api-group=keda.sh", "-o", "name"):
-        return
-    if os.environ.get("E2E_KEDA") == "1":
-        pytest.fail("E2E_KEDA=1 says that this cluster has KEDA, and it has none of its kinds")
-    pytest.skip("this cluster has no KEDA (https://keda.sh)")
+    if not find_keda(release.kube.run):
+        pytest.skip("this cluster has no KEDA (https://keda.sh)")
 
 
 @pytest.fixture(scope="module")
