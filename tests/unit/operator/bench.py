@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from telemetry_operator import naming
 from telemetry_operator.api import CONSUMERS, DEPLOYMENTS, EVENTS
 from telemetry_operator.facts import read_consumer, read_deployment
 from telemetry_operator.groups import Groups
+from telemetry_operator.kafka.facts import Look
 from telemetry_operator.reconcile import Reconciler
 from telemetry_operator.store import Store
 from unit.operator.fake_cluster import FakeCluster
-from unit.operator.kafka_samples import AT, FixedObserver
+from unit.operator.kafka_samples import AT, FixedObserver, facts_of
 from unit.operator.samples import DEFAULTS, KEY, consumer_body
 
 
@@ -46,8 +48,16 @@ class Bench:
         self.cluster.put(CONSUMERS, body | ({"status": known["status"]} if "status" in known else {}))
 
     async def reconcile(self) -> str:
+        """Reconcile; ``cluster.calls`` are those that it took."""
         self.see()
+        self.cluster.calls.clear()
         return await self.reconciler.reconcile(KEY)
+
+    def show(self, seconds: int, **changes: Any) -> None:
+        """Have Kafka asked ``seconds`` after the first time."""
+        (reading,) = self.observer.watched
+        facts = facts_of(reading, observed_at=AT + timedelta(seconds=seconds), **changes)
+        self.observer.looks[reading] = Look(facts=facts, trouble=None)
 
     async def run_workers(self, spec: dict[str, Any] | None = None) -> None:
         """Make the TelemetryConsumer and its workers, all of them ready."""
@@ -58,12 +68,9 @@ class Bench:
 
     def settle(self) -> None:
         """Do what the Deployment's controller would: there are as many pods, and all of them are ready."""
-        deployment = self.cluster.get(DEPLOYMENTS, *KEY)
-        assert deployment is not None
         names = ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")
-        counts = dict.fromkeys(names, deployment["spec"]["replicas"])
-        generation = deployment["metadata"]["generation"]
-        self.cluster.put_status(DEPLOYMENTS, deployment, counts | {"observedGeneration": generation})
+        counts = dict.fromkeys(names, self.workers)
+        self.cluster.put_status(DEPLOYMENTS, self.deployment, counts | {"observedGeneration": self.generation})
 
     def see(self) -> None:
         for body in self.cluster.find(CONSUMERS):
@@ -72,23 +79,23 @@ class Bench:
             self.store.deployments.see(read_deployment(body))
 
     @property
+    def deployment(self) -> dict[str, Any]:
+        found = self.cluster.get(DEPLOYMENTS, *KEY)
+        assert found is not None
+        return found
+
+    @property
     def workers(self) -> int:
-        deployment = self.cluster.get(DEPLOYMENTS, *KEY)
-        assert deployment is not None
-        return int(deployment["spec"]["replicas"])
+        return int(self.deployment["spec"]["replicas"])
 
     @property
     def generation(self) -> int:
-        deployment = self.cluster.get(DEPLOYMENTS, *KEY)
-        assert deployment is not None
-        return int(deployment["metadata"]["generation"])
+        return int(self.deployment["metadata"]["generation"])
 
     @property
     def start_from(self) -> str | None:
         """What the pods are told of where a new group begins."""
-        deployment = self.cluster.get(DEPLOYMENTS, *KEY)
-        assert deployment is not None
-        return read_deployment(deployment).start_from
+        return read_deployment(self.deployment).start_from
 
     @property
     def reset(self) -> dict[str, Any]:
@@ -98,6 +105,10 @@ class Bench:
     @property
     def ready(self) -> str:
         return str(self.cluster.status_of(*KEY)["conditions"][0]["reason"])
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        return {one["type"]: one["status"] for one in self.cluster.status_of(*KEY)["conditions"]}
 
     @property
     def events(self) -> list[str]:

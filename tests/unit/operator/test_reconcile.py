@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,12 +13,9 @@ from telemetry_operator import naming
 from telemetry_operator.api import CONFIG_MAPS, CONSUMERS, DEPLOYMENTS, EVENTS
 from telemetry_operator.errors import Conflict, Invalid, Leaving, Refused, Unavailable
 from telemetry_operator.facts import Problem, read_consumer, read_deployment
-from telemetry_operator.groups import Groups
-from telemetry_operator.kafka.facts import Look
 from telemetry_operator.reconcile import LATER, Reconciler
 from telemetry_operator.store import Store
 from unit.operator.fake_cluster import FakeCluster
-from unit.operator.kafka_samples import AT, FixedObserver, facts_of
 from unit.operator.samples import DEFAULTS, KEY, consumer_body, pod_fact
 
 CONFIG_MAP_HANDLER = {"class": "Alarm", "configMap": {"name": "code", "key": "alarm.py"}}
@@ -95,32 +92,6 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
-
-
-class KafkaBench(Bench):
-    """The same, with a Kafka that is asked."""
-
-    def restart(self) -> Reconciler:
-        self.observer = FixedObserver()
-        self.reconciler = Reconciler(
-            self.cluster,
-            self.store,
-            DEFAULTS,
-            now=lambda: datetime(2026, 2, 20, 22, 45, tzinfo=UTC),
-            clock=lambda: self.time,
-            groups=Groups(self.observer),
-        )
-        return self.reconciler
-
-    def show(self, seconds: int, **changes: Any) -> None:
-        """Have Kafka asked ``seconds`` after the first time."""
-        (reading,) = self.observer.watched
-        facts = facts_of(reading, observed_at=AT + timedelta(seconds=seconds), **changes)
-        self.observer.looks[reading] = Look(facts=facts, trouble=None)
-
-    @property
-    def conditions(self) -> dict[str, str]:
-        return {one["type"]: one["status"] for one in self.cluster.status_of(*KEY)["conditions"]}
 
 
 async def test_a_steady_consumer_costs_no_call(bench: Bench) -> None:
@@ -364,83 +335,3 @@ async def test_only_a_config_map_that_a_handler_is_in_is_forgotten(bench: Bench)
     assert bench.reconciler.forget_config_map(KEY.namespace, "code") == [KEY]
     await bench.reconcile()
     assert "GET configmaps" in bench.cluster.calls
-
-
-async def test_the_lag_is_in_the_status_and_costs_a_call_only_now_and_then() -> None:
-    """Given a lag that changes with every look, then it is written when it came, went, or has grown old."""
-    bench = KafkaBench()
-    bench.write()
-    await bench.reconcile()
-    assert "lag" not in bench.cluster.status_of(*KEY)
-    bench.make_ready()
-    bench.show(0, lag=10)
-    await bench.reconcile()
-    assert bench.cluster.status_of(*KEY)["lag"] == 10
-    assert bench.cluster.status_of(*KEY)["partitions"] == 6
-    bench.show(25, lag=9)
-    await bench.reconcile()
-    assert bench.cluster.calls == []
-    bench.show(30, lag=0)
-    await bench.reconcile()
-    assert bench.cluster.status_of(*KEY)["lag"] == 0
-    bench.show(80, lag=0)
-    await bench.reconcile()
-    assert bench.cluster.status_of(*KEY)["lagObservedAt"] == "2026-02-20T22:46:20Z"
-    assert bench.events == ["RollingOut", "Running"]
-
-
-async def test_a_look_that_comes_while_the_one_before_is_written_counts_as_not_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bench = KafkaBench()
-    bench.write()
-    await bench.reconcile()
-    bench.make_ready()
-    bench.show(0, lag=10)
-    write = bench.cluster.patch_status
-
-    async def be_overtaken(*arguments: Any) -> Any:
-        bench.show(28, lag=9)
-        return await write(*arguments)
-
-    monkeypatch.setattr(bench.cluster, "patch_status", be_overtaken)
-    await bench.reconcile()
-    monkeypatch.undo()
-    assert bench.cluster.status_of(*KEY)["lag"] == 10
-    bench.show(56, lag=8)
-    await bench.reconcile()
-    assert bench.cluster.status_of(*KEY)["lag"] == 8
-
-
-async def test_a_conflict_about_the_group_is_an_event_and_leaves_the_workers_at_work() -> None:
-    bench = KafkaBench()
-    bench.write({"replicas": 7})
-    await bench.reconcile()
-    bench.make_ready()
-    bench.show(0)
-    assert await bench.reconcile() == "Ready"
-    assert bench.conditions["ReplicasExceedPartitions"] == "True"
-    assert bench.events == ["RollingOut", "Running", "WorkersStandBy"]
-    assert bench.deployment["spec"]["replicas"] == 7
-    bench.show(25, partitions={"telemetry.raw": 8})
-    await bench.reconcile()
-    assert bench.conditions["ReplicasExceedPartitions"] == "False"
-
-
-async def test_a_spec_with_a_kafka_of_its_own_is_not_looked_at() -> None:
-    bench = KafkaBench()
-    bench.write({"kafka": {"bootstrapServers": "other:9092"}})
-    await bench.reconcile()
-    assert bench.observer.watched == []
-    assert "Degraded" not in bench.conditions
-
-
-async def test_what_is_gone_is_looked_at_no_longer() -> None:
-    bench = KafkaBench()
-    bench.write()
-    await bench.reconcile()
-    fact = bench.store.consumers.get(*KEY)
-    assert fact is not None
-    bench.store.consumers.see_gone(fact)
-    assert await bench.reconcile() == "gone"
-    assert bench.observer.watched == []
